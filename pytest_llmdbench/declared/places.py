@@ -1,0 +1,72 @@
+"""Where declared things are found: by path, or by name in the project and among those that come with the plugin."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pytest_llmdbench.errors import DeclarationError, nearest
+
+#: Endings of declared files, the first preferred; ``.yaml.in`` is the ending that llm-d-benchmark gives its profiles.
+ENDINGS = (".yaml", ".yml", ".yaml.in")
+
+
+@dataclass(frozen=True)
+class Places:
+    """The folders that hold ``scenarios/`` and ``workloads/``, the nearest first."""
+
+    roots: Sequence[Path]
+
+    def scenario(self, given: str) -> Path:
+        """The file of a scenario. Raises DeclarationError that lists the scenarios there are."""
+        return self._find(given, "scenario", "scenarios")
+
+    def workload(self, given: str, harness: str) -> Path:
+        """The file of a workload of one harness; ``given`` may also be ``HARNESS/NAME`` or a path."""
+        if _is_path(given):
+            return self._find(given, "workload", "workloads")
+        folder, _, name = given.rpartition("/")
+        return self._find(name, "workload", f"workloads/{folder or harness}")
+
+    def names(self, folder: str) -> dict[str, Path]:
+        """Name -> file of all that is in one folder of all roots; the nearest root wins."""
+        found: dict[str, Path] = {}
+        for root in reversed(self.roots):
+            for ending in reversed(ENDINGS):
+                for path in sorted((root / folder).glob(f"*{ending}")):
+                    found[stem(path)] = path
+        return found
+
+    def _find(self, given: str, what: str, folder: str) -> Path:
+        if _is_path(given):
+            path = Path(given)
+            if path.is_file():
+                return path
+            raise DeclarationError(f"no {what} file '{given}'; a {what} is a path to a YAML file or a name")
+        known = self.names(folder)
+        if stem(Path(given)) in known:
+            return known[stem(Path(given))]
+        hint = nearest(given, known)
+        listing = "" if hint.startswith("there") else f" (there is {', '.join(sorted(known))})"
+        raise DeclarationError(f"no {what} '{given}' in {folder}/; {hint}{listing}")
+
+
+def stem(path: Path) -> str:
+    """A declared file's name without its ending."""
+    for ending in sorted(ENDINGS, key=len, reverse=True):
+        if path.name.endswith(ending):
+            return path.name.removesuffix(ending)
+    return path.name
+
+
+def _is_path(given: str) -> bool:
+    """A path is absolute, starts with a dot, or exists with its ending; everything else is a name."""
+    return given.startswith(("/", "./", "../", "~")) or (given.endswith(ENDINGS) and Path(given).is_file())
+
+
+def shipped_root() -> Path:
+    """The folder of the scenarios and workloads that come with the plugin: in the wheel, or beside a checkout."""
+    package = Path(__file__).resolve().parent.parent
+    inside = package / "shipped"
+    return inside if inside.is_dir() else package.parent

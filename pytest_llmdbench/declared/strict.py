@@ -1,0 +1,67 @@
+"""From merged layers to a typed model: unknown keys and wrong values become errors with place and nearest key."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pytest_llmdbench.declared.layers import Layers
+from pytest_llmdbench.declared.source import KeyPath, dotted
+from pytest_llmdbench.errors import DeclarationError, nearest
+
+
+class Strict(BaseModel):
+    """Base of all declared things: unknown keys are errors, values never change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def read_model(model: type[M], layers: Layers) -> M:
+    """Build ``model`` from merged layers.
+
+    Raises:
+        DeclarationError: lists every wrong key and value, each with the place it was written at.
+    """
+    try:
+        return model.model_validate(layers.tree)
+    except ValidationError as error:
+        problems = [_explain(model, layers, dict(problem)) for problem in error.errors()]
+        raise DeclarationError("\n".join(dict.fromkeys(problems))) from error
+
+
+def _explain(model: type[BaseModel], layers: Layers, problem: dict[str, Any]) -> str:
+    path: KeyPath = tuple(problem["loc"])
+    where = layers.origin(path)
+    if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        hint = nearest(str(path[-1]), keys_of(model, path[:-1]))
+        return f"{where}: no key '{dotted(path)}'; {hint}"
+    reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    given = problem.get("input")
+    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool | None) else ""
+    return f"{where}: '{dotted(path)}': {reason}{shown}"
+
+
+def keys_of(model: type[Any], path: KeyPath = ()) -> list[str]:
+    """The keys that may stand at ``path`` inside ``model``; empty where the model does not limit them."""
+    for part in path:
+        below = _fields(model).get(str(part))
+        if below is None:
+            return []
+        model = below
+    return list(_fields(model))
+
+
+def _fields(model: Any) -> dict[str, Any]:
+    """Key -> type, of a pydantic model or a dataclass."""
+    if isinstance(model, type) and issubclass(model, BaseModel):
+        return {name: info.annotation for name, info in model.model_fields.items()}
+    if dataclasses.is_dataclass(model):
+        from typing import get_type_hints
+
+        return get_type_hints(model)
+    return {}

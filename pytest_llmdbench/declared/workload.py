@@ -1,0 +1,66 @@
+"""What load to send: a profile in its harness's own format, with a small header of ours where needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import Field
+
+from pytest_llmdbench.declared.layers import Layers
+from pytest_llmdbench.declared.objective import Objective, parse_objectives
+from pytest_llmdbench.declared.places import stem
+from pytest_llmdbench.declared.source import load_yaml
+from pytest_llmdbench.declared.strict import Strict, read_model
+from pytest_llmdbench.declared.tokens import check_tokens
+from pytest_llmdbench.errors import DeclarationError
+
+#: The one key of a workload file that is ours; the harness never sees it.
+HEADER: Final = "llmdbench"
+
+
+class Header(Strict):
+    """The ``llmdbench:`` key of a workload file."""
+
+    description: str = Field(default="", description="One line for people.")
+    quick: dict[str, Any] = Field(
+        default_factory=dict, description="Overrides that scale the load down to about a minute (load.size: quick)."
+    )
+    slo: tuple[str, ...] = Field(default=(), description="Objectives that hold wherever this workload is run.")
+
+
+@dataclass(frozen=True, eq=False)
+class Workload:
+    """One workload file: ``profile`` is the harness's part, tokens not yet filled in."""
+
+    name: str
+    harness: str
+    path: Path
+    header: Header
+    objectives: tuple[Objective, ...]
+    profile: Mapping[str, Any]
+
+
+def load_workload(path: Path, harness: str) -> Workload:
+    """Read a workload file.
+
+    Raises:
+        DeclarationError: unreadable, not a mapping, a wrong header, or a token that is none of ours.
+    """
+    source = load_yaml(path)
+    if not isinstance(source.data, Mapping):
+        raise DeclarationError(f"{source.where()}: a workload is keys and values in the format of {harness}")
+    check_tokens(source)
+    layers = Layers()
+    header_data = source.data.get(HEADER)
+    if header_data is not None and not isinstance(header_data, Mapping):
+        raise DeclarationError(f"{source.where((HEADER,))}: '{HEADER}' holds keys and values")
+    for key, value in (header_data or {}).items():
+        layers.tree[str(key)] = value
+        layers.origins[(str(key),)] = source.where((HEADER, str(key)))
+    header = read_model(Header, layers)
+    profile = {key: value for key, value in source.data.items() if key != HEADER}
+    objectives = parse_objectives(header.slo, source.where((HEADER, "slo")))
+    return Workload(stem(path), harness, path, header, objectives, profile)

@@ -1,0 +1,76 @@
+"""Scenario files: short, strict, and merged from known places in a known order."""
+
+from pathlib import Path
+
+import pytest
+
+from pytest_llmdbench.declared.layers import Layers
+from pytest_llmdbench.declared.scenario import Scenario
+from pytest_llmdbench.declared.source import parse_yaml
+from pytest_llmdbench.declared.strict import read_model
+from pytest_llmdbench.errors import DeclarationError
+
+SHIPPED = sorted((Path(__file__).parents[2] / "scenarios").glob("*.yaml"))
+
+
+def read(text: str) -> Scenario:
+    layers = Layers()
+    layers.add_source(parse_yaml(text, "s.yaml"))
+    return read_model(Scenario, layers)
+
+
+def test_an_empty_scenario_is_the_simulator_with_documented_defaults() -> None:
+    scenario = read("")
+    assert scenario.deploy == "local"
+    assert scenario.load.size == "full"
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_scenario_is_valid_and_fits_on_a_screen(path: Path) -> None:
+    text = path.read_text()
+    assert read(text).description
+    assert len(text.splitlines()) <= 20
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("deploy: local\nmodle: {name: x}\n", r"s\.yaml:2: no key 'modle'; did you mean 'model'"),
+        ("model:\n  nmae: x\n", r"s\.yaml:2: no key 'model\.nmae'; did you mean 'name'"),
+        ("simulator:\n  itll: 0.1\n", r"s\.yaml:2: no key 'simulator\.itll'; did you mean 'itl'"),
+        ("simulator:\n  faults:\n    eror_rate: 0.1\n", r"s\.yaml:3: .*did you mean 'error_rate'"),
+        ("simulator:\n  itl: fast\n", r"s\.yaml:2: 'simulator\.itl': should be a valid number.*\(given: 'fast'\)"),
+        ("simulator:\n  itl: -1\n", r"s\.yaml:2: .*itl is -1"),
+        ("load:\n  size: huge\n", r"s\.yaml:2: 'load\.size': should be 'full' or 'quick' \(given: 'huge'\)"),
+        ("timeouts: {standup_s: 0}\n", r"s\.yaml:1: 'timeouts\.standup_s': should be greater than 0"),
+        ("- a list\n", r"s\.yaml:1: expected keys and values, found a list"),
+    ],
+)
+def test_a_mistake_is_named_with_file_line_and_the_nearest_key(text: str, message: str) -> None:
+    with pytest.raises(DeclarationError, match=message):
+        read(text)
+
+
+def test_all_mistakes_are_named_at_once() -> None:
+    with pytest.raises(DeclarationError) as caught:
+        read("modle: 1\nload: {size: huge}\n")
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_later_layer_wins_and_is_remembered_as_the_origin() -> None:
+    layers = Layers()
+    layers.add_source(parse_yaml("model:\n  name: a\n  tokenizer: t\nslo: [x]\n", "s.yaml"))
+    layers.put("model.name", "b", "$LLMDBENCH_MODEL")
+    layers.put("slo", ["y"], "--llmd-set")
+    assert layers.tree == {"model": {"name": "b", "tokenizer": "t"}, "slo": ["y"]}
+    assert layers.origin(("model", "name")) == "$LLMDBENCH_MODEL"
+    assert layers.origin(("model", "tokenizer")) == "s.yaml:3"
+    assert layers.origin(("slo",)) == "--llmd-set"
+    assert layers.origin(("timeouts", "standup_s")) == "default"
+
+
+def test_null_clears_a_value() -> None:
+    layers = Layers()
+    layers.add_source(parse_yaml("model: {tokenizer: t}\n", "s.yaml"))
+    layers.put("model.tokenizer", None, "--llmd-set")
+    assert read_model(Scenario, layers).model.tokenizer is None
