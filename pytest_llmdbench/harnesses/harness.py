@@ -1,0 +1,82 @@
+"""The protocol of a harness: a load program of other people, and how its files become a result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from pytest_llmdbench.results.result import Result
+from pytest_llmdbench.stacks.spec import Endpoint
+
+#: A workload in the harness's own format, as parsed from YAML.
+Profile = Mapping[str, Any]
+
+
+#: The files in a case's folder that a load program's own words go to.
+STDOUT: Final = "stdout.log"
+STDERR: Final = "stderr.log"
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStage:
+    """One stage of a load before it runs; None where the load does not say (a closed loop has no rate)."""
+
+    rate: float | None = None
+    concurrency: int | None = None
+    duration_s: float | None = None
+    requests: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """What a running load program has said of itself: the stage under way, from 0, and the failures it reported.
+
+    Few programs report every failure while they run, so ``failed`` is at least so many.
+    """
+
+    stage: int | None = None
+    failed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """How a load program is started: no shell, its own environment variables on top of the caller's.
+
+    ``watch`` says how far the program is, once it runs; it is called every few seconds and never raises. None where the
+    program tells nothing before its end.
+    """
+
+    argv: Sequence[str]
+    cwd: Path
+    env: Mapping[str, str] = field(default_factory=dict)
+    watch: Callable[[], Progress] | None = field(default=None, compare=False)
+
+
+class Harness(Protocol):
+    """One load program in one version."""
+
+    name: str
+    version: str
+    #: Every key the program's own format knows; an override may add one of these, and a typo is told from them.
+    known_keys: frozenset[str]
+
+    def stages(self, profile: Profile) -> Sequence[PlannedStage]:
+        """The stages a profile will run; pure. Raises DeclarationError for a profile the program would refuse."""
+
+    def expected_seconds(self, profile: Profile) -> float | None:
+        """How long the program will take for a profile, its own start included; None where nobody can say."""
+
+    def prepare(self, say: Callable[[str], None]) -> None:
+        """Make the program's own environment if it is not there yet. Raises HarnessError with the way out."""
+
+    def command(self, profile: Profile, endpoint: Endpoint, folder: Path) -> Command:
+        """Write what the program reads into ``folder`` and say how to start it; its files land in ``folder`` too."""
+
+    def read(self, folder: Path) -> Result:
+        """The canonical result of what the program left in ``folder``, whatever its exit code.
+
+        Raises:
+            HarnessError: a file is absent, cut short or of an unknown version; names file and field.
+        """

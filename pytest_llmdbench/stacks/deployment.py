@@ -1,0 +1,35 @@
+"""The protocol of a way to deploy; ``local`` is one, clusters are others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+from pytest_llmdbench.stacks.spec import Endpoint, StackSpec
+
+#: Takes one line for the user, shown live: ``stack local: waiting for the first completion``.
+Say = Callable[[str], None]
+
+
+class Deployment(Protocol):
+    """Stands up and takes down one stack. One object serves one stack; calls never overlap."""
+
+    def up(self) -> Endpoint:
+        """Stand the stack up and return when a real completion has been answered.
+
+        Raises:
+            StandupError: it did not come up; what was started is still taken down by :meth:`down`.
+        """
+
+    def reset(self) -> None:
+        """Bring the stack to the state that every run starts from (counters, caches); called before each load."""
+
+    def observe(self) -> Mapping[str, Any]:
+        """What the stack says of itself over the window since :meth:`reset`; goes into ``Result.server``."""
+
+    def down(self) -> None:
+        """Take down all that :meth:`up` started, whether or not it succeeded. Safe to call twice."""
+
+
+#: Makes the object that serves one stack.
+DeploymentFactory = Callable[[StackSpec, Say], Deployment]

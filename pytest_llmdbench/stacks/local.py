@@ -1,0 +1,118 @@
+"""``deploy: local``: the embedded simulator as a process of its own on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from pytest_llmdbench.errors import StandupError
+from pytest_llmdbench.harnesses.tokenizer import simulator_tokenizer
+from pytest_llmdbench.stacks.deployment import Say
+from pytest_llmdbench.stacks.processes import end, start
+from pytest_llmdbench.stacks.spec import Endpoint, StackSpec
+
+#: One request to a running stack may take this long, in seconds.
+_REQUEST_S: Final = 30.0
+
+
+class LocalDeployment:
+    """One simulated server; see :class:`~pytest_llmdbench.stacks.deployment.Deployment`."""
+
+    def __init__(self, spec: StackSpec, say: Say) -> None:
+        self._key = spec.key
+        self._say = say
+        self._model: str = spec.config["model"]["name"]
+        self._tokenizer: str | None = spec.config["model"]["tokenizer"]
+        self._simulator: Mapping[str, Any] = spec.config["simulator"]
+        self._standup_s: float = spec.config["timeouts"]["standup_s"]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="llmdbench-")
+        self._url = ""
+
+    def up(self) -> Endpoint:
+        """Start the server and return when it has answered a completion. Raises StandupError with what it said."""
+        folder = Path(self._folder.name)
+        config = folder / "simulator.json"
+        config.write_text(json.dumps(self._simulator, default=list), encoding="utf-8")
+        command = [sys.executable, "-m", "pytest_llmdbench.simulator", "--config", str(config), "--model", self._model]
+        deadline = time.monotonic() + self._standup_s
+        with (folder / "stderr.log").open("wb") as log:
+            self._process = start([*command, "--host", "127.0.0.1", "--port", "0"], stdout=subprocess.PIPE, stderr=log)
+        self._url = self._announced(deadline)
+        try:
+            answer = self._post("/v1/completions", {"model": self._model, "prompt": "are you ready", "max_tokens": 1})
+        except (OSError, ValueError) as error:
+            raise StandupError(f"stack {self._key}: it listens, but a completion failed: {error}{self._log()}") from error
+        if not answer.get("usage", {}).get("completion_tokens"):
+            raise StandupError(f"stack {self._key}: it listens, but a completion came back without a token")
+        return Endpoint(
+            url=self._url,
+            model=self._model,
+            tokenizer=self._tokenizer or str(simulator_tokenizer()),
+            facts={"engine": "simulator", "max_model_len": self._simulator["max_model_len"]},
+        )
+
+    def reset(self) -> None:
+        """Forget the prefix cache, and begin a new window of what the server says of itself."""
+        self._post("/sim/reset?prefix_cache=1", {})
+
+    def observe(self) -> Mapping[str, Any]:
+        """The server's own statistics since the last reset: lateness, counts, true latencies."""
+        with urllib.request.urlopen(f"{self._url}/sim/stats", timeout=_REQUEST_S) as answer:  # noqa: S310 - our own
+            stats: Mapping[str, Any] = json.load(answer)
+        return stats
+
+    def down(self) -> None:
+        """End the server. Safe to call twice, and before it was started."""
+        if self._process is not None:
+            end(self._process)
+            if self._process.stdout:
+                self._process.stdout.close()
+        self._folder.cleanup()
+
+    def _announced(self, deadline: float) -> str:
+        """The address that the server prints once its port is open."""
+        assert self._process is not None
+        lines: list[bytes] = []
+        # A thread reads, because a pipe cannot be waited on with a deadline everywhere.
+        reader = threading.Thread(target=lambda: lines.append(self._process.stdout.readline()), daemon=True)  # type: ignore[union-attr]
+        reader.start()
+        reader.join(max(0.0, deadline - time.monotonic()))
+        if reader.is_alive():
+            raise StandupError(
+                f"stack {self._key}: the simulator did not listen within {self._standup_s:g} s (timeouts.standup_s)"
+                f"{self._log()}"
+            )
+        try:
+            return str(json.loads(lines[0])["url"])
+        except (ValueError, KeyError, TypeError):
+            status = None
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                status = self._process.wait(1)
+            raise StandupError(f"stack {self._key}: the simulator ended with status {status}{self._log()}") from None
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        request = urllib.request.Request(  # noqa: S310 - our own server
+            self._url + path, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
+        )
+        with urllib.request.urlopen(request, timeout=_REQUEST_S) as answer:  # noqa: S310
+            text = answer.read()
+        return json.loads(text) if text.strip() else {}
+
+    def _log(self) -> str:
+        """The last lines that the server wrote, to go into a message."""
+        try:
+            lines = (Path(self._folder.name) / "stderr.log").read_text(errors="replace").strip().splitlines()
+        except OSError:
+            return ""
+        return "".join(f"\n    {line}" for line in lines[-10:])
