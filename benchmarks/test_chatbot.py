@@ -1,0 +1,8 @@
+"""Chat: long prompts, long answers, more and more people at once."""
+
+import pytest
+
+
+@pytest.mark.workload("chatbot_synthetic")
+def test_chatbot(result, slo):
+    slo.verify(result)

@@ -1,0 +1,8 @@
+"""Code completion: a file's worth of context in, a few lines out, quickly."""
+
+import pytest
+
+
+@pytest.mark.workload("code_completion_synthetic")
+def test_code_completion(result, slo):
+    slo.verify(result)

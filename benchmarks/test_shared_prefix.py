@@ -1,0 +1,8 @@
+"""Shared prefix: many questions behind a few system prompts."""
+
+import pytest
+
+
+@pytest.mark.workload("shared_prefix_synthetic")
+def test_shared_prefix(result, slo):
+    slo.verify(result)

@@ -1,0 +1,8 @@
+"""Summarization: long documents in, short answers out."""
+
+import pytest
+
+
+@pytest.mark.workload("summarization_synthetic")
+def test_summarization(result, slo):
+    slo.verify(result)

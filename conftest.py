@@ -1,0 +1,3 @@
+"""For the project's own tests: pytest's plugin for testing plugins."""
+
+pytest_plugins = ["pytester"]

@@ -1,0 +1,112 @@
+"""What one pytest process knows of the benchmarks: the plan, the harnesses, and where results go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_llmdbench.errors import DeclarationError
+from pytest_llmdbench.options import Settings
+
+if TYPE_CHECKING:
+    from pytest_llmdbench.declared.objective import Objective
+    from pytest_llmdbench.harnesses.harness import Harness
+    from pytest_llmdbench.plan import Case, Plan
+    from pytest_llmdbench.stacks.deployment import DeploymentFactory
+
+BENCH: pytest.StashKey[Bench] = pytest.StashKey()
+
+
+class Bench:
+    """One per process, kept in ``config.stash[BENCH]``; imports what is heavy only when it is asked for a plan."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.settings = Settings(config)
+        worker: Mapping[str, Any] | None = getattr(config, "workerinput", None)
+        self.is_worker = worker is not None
+        self._run_id: str | None = worker.get("llmd_run") if worker else None
+        #: The command as it was given to the controller.
+        self.command_line: list[str] = (
+            worker.get("llmd_command", []) if worker else ["pytest", *map(str, config.invocation_params.args)]
+        )
+
+    @property
+    def asked_for(self) -> bool:
+        """Whether any option of ours is set: a project that merely has the plugin installed sets none."""
+        return len(self.settings) > 0
+
+    @cached_property
+    def plan(self) -> Plan:
+        """What was declared and asked for. Pure; raises nothing yet."""
+        from pytest_llmdbench.declared.places import Places, shipped_root
+        from pytest_llmdbench.plan import Plan
+
+        roots = dict.fromkeys([Path.cwd(), self.config.rootpath, shipped_root()])
+        return Plan(Places(tuple(roots)), self.settings, self.settings.origin, self._harness, tuple(self.deployments()))
+
+    @property
+    def run_id(self) -> str:
+        """The name of this session's results, the same in all its processes."""
+        if self._run_id is None:
+            from pytest_llmdbench.results.store import new_run_id
+
+            self._run_id = new_run_id()
+        return self._run_id
+
+    @property
+    def folder(self) -> Path:
+        """Where this session's results go; made when the first one is written."""
+        return Path(self.settings.get("results", "llmdbench-results")).absolute() / self.run_id
+
+    def deployments(self) -> Mapping[str, DeploymentFactory]:
+        """Every way to deploy: our own and those that other plugins add."""
+        from pytest_llmdbench.stacks.local import LocalDeployment
+
+        added = self.config.pluginmanager.hook.pytest_llmdbench_deployments()
+        return {"local": LocalDeployment} | {name: made for offered in added for name, made in offered.items()}
+
+    def cases(self, node: pytest.Item | pytest.Collector | Any, asked_by: str) -> list[Case]:
+        """The cases of one benchmark, from the markers around it. Raises DeclarationError."""
+        names: list[str] = []
+        harness: str | None = None
+        for mark in node.iter_markers("workload"):
+            # The nearest marker decides: a function's own over its class's and module's.
+            names = names or [str(name) for name in mark.args]
+            harness = harness or mark.kwargs.get("harness")
+            unknown = set(mark.kwargs) - {"harness"}
+            if unknown:
+                raise DeclarationError(
+                    f"{asked_by}: @pytest.mark.workload takes names and harness=, not {unknown.pop()}="
+                )
+        return self.plan.cases(names, harness, asked_by=asked_by)
+
+    def objectives(self, case: Case, node: pytest.Item) -> tuple[Objective, ...]:
+        """The SLO of a case in one test. Raises DeclarationError for a marker that cannot be meant."""
+        from pytest_llmdbench.declared.objective import parse_objectives
+
+        marks = reversed(list(node.iter_markers("slo")))
+        path, line, _ = node.location
+        origin = f"{path}:{(line or 0) + 1} @slo"
+        of_test = [one for mark in marks for one in parse_objectives(map(str, mark.args), origin)]
+        return self.plan.objectives(case, of_test)
+
+    @cached_property
+    def _harness(self) -> Callable[[str], Harness]:
+        from functools import partial
+
+        from pytest_llmdbench.harnesses.registry import harness
+
+        added: Iterable[Sequence[Harness]] = self.config.pluginmanager.hook.pytest_llmdbench_harnesses()
+        return partial(harness, others=[one for offered in added for one in offered])
+
+
+def bench_of(config: pytest.Config) -> Bench:
+    """This process's Bench, made on first use."""
+    if BENCH not in config.stash:
+        config.stash[BENCH] = Bench(config)
+    return config.stash[BENCH]

@@ -1,0 +1,171 @@
+"""The pytest plugin: options, parametrization, reports. Imports nothing heavy until a benchmark is there."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import Any
+
+import pytest
+
+from pytest_llmdbench.bench import bench_of
+from pytest_llmdbench.errors import DeclarationError, LlmdError
+from pytest_llmdbench.fixtures import RECORD, SLO, llmd_case, result, run, slo, stack
+from pytest_llmdbench.options import add_options
+
+__all__ = ["llmd_case", "result", "run", "slo", "stack"]  # fixtures, which pytest finds here
+
+_CASE = "llmd_case"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Register the options."""
+    add_options(parser)
+
+
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Offer our hooks to other plugins."""
+    from pytest_llmdbench import hookspecs
+
+    pluginmanager.add_hookspecs(hookspecs)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> int | None:
+    """Answer ``--llmd-explain`` without collecting anything."""
+    bench = _checked(bench_of, config)
+    if not bench.settings.get("explain"):
+        return None
+    from pytest_llmdbench.reports.explain import explain
+
+    print(_checked(explain, bench.plan))
+    return pytest.ExitCode.OK
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Check what can be checked before anything starts, and say who owns the stacks."""
+    config.addinivalue_line("markers", "workload(*names, harness=None): the loads that this benchmark sends")
+    config.addinivalue_line("markers", "slo(*objectives): what is good enough, as in 'ttft.p99 <= 500ms'")
+    bench = _checked(bench_of, config)
+    if bench.settings.get("dry_run"):
+        # The plan is made by one process; workers would each print it.
+        config.option.dist, config.option.tx, config.option.numprocesses = "no", [], None
+    if bench.asked_for:
+        if not bench.is_worker:
+            _checked(lambda: bench.plan.stacks)
+            _checked(lambda: bench.plan.option_objectives)
+        _start_using(config)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Make the cases of each test that asks for a result, a run or a stack."""
+    if _CASE not in metafunc.fixturenames:
+        return
+    bench = bench_of(metafunc.config)
+    if not bench.asked_for:
+        if bench.is_worker:
+            raise pytest.Collector.CollectError(
+                "to run benchmarks with pytest-xdist, name the scenario: --scenario=local"
+            )
+        _start_using(metafunc.config)
+    try:
+        cases = bench.cases(metafunc.definition, metafunc.definition.nodeid)
+    except DeclarationError as error:
+        raise pytest.Collector.CollectError(str(error)) from error
+    metafunc.parametrize(_CASE, cases, indirect=True, ids=[case.id for case in cases])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell each item its stack, and put the cases of one stack next to each other."""
+    from pytest_llmdbench.stacks.ownership import STACK_KEY
+
+    order: dict[str, int] = {}
+    for item in items:
+        case = _case_of(item)
+        if case is not None:
+            item.stash[STACK_KEY] = case.stack.spec
+            order.setdefault(case.stack.spec.key, len(order))
+    if len(order) > 1:
+        items.sort(key=lambda item: order[item.stash[STACK_KEY].key] if STACK_KEY in item.stash else -1)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> bool | None:
+    """Under ``--llmd-dry-run``: print the plan in place of running it."""
+    if not bench_of(session.config).settings.get("dry_run") or session.testsfailed:
+        return None
+    from pytest_llmdbench.reports.terminal import plan_lines
+
+    terminal: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+    cases = [case for case in map(_case_of, session.items) if case is not None]
+    terminal.section("llmdbench plan", "=")
+    for line in plan_lines(cases):
+        terminal.write_line(line)
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
+    """Judge what the test did not judge itself: no load passes unseen."""
+    outcome = yield
+    if SLO in pyfuncitem.stash:
+        pyfuncitem.stash[SLO].verify_rest()
+    return outcome
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Put the case's record on its report, and show our own errors as the sentences that they are."""
+    report = yield
+    record = item.stash.get(RECORD, None)
+    if record is None or (call.when != "call" and not report.failed):
+        return report
+    from pytest_llmdbench.reports.html import details
+    from pytest_llmdbench.reports.record import properties
+    from pytest_llmdbench.verdicts.verdict import NotPassed
+
+    error = call.excinfo.value if call.excinfo else None
+    if isinstance(error, NotPassed | LlmdError):
+        report.longrepr = str(error)
+    if report.failed and not isinstance(error, NotPassed):
+        # Whatever was measured before, the case did not get to a verdict.
+        record["verdict"] = None
+        record["error"] = str(error)
+    report.llmd = record  # type: ignore[attr-defined]
+    report.user_properties += properties(record)
+    report.extras = [*getattr(report, "extras", []), details(record)]  # type: ignore[attr-defined]
+    return report
+
+
+def pytest_report_teststatus(report: pytest.TestReport | pytest.CollectReport) -> Any:
+    """INVALID has a letter and a word of its own; it fails all the same."""
+    verdict = (getattr(report, "llmd", None) or {}).get("verdict")
+    if report.failed and verdict and verdict["outcome"] == "INVALID":
+        return "failed", "V", ("INVALID", {"yellow": True, "bold": True})
+    return None
+
+
+def _start_using(config: pytest.Config) -> None:
+    """Bring in what only sessions with benchmarks need."""
+    from pytest_llmdbench.reports.collector import RecordCollector
+    from pytest_llmdbench.stacks import ownership
+
+    bench = bench_of(config)
+    ownership.configure(config, bench.deployments, bench.settings.get("max_stacks"))
+    if not bench.is_worker:
+        config.pluginmanager.register(RecordCollector(bench), "llmdbench-records")
+
+
+def _case_of(item: pytest.Item) -> Any:
+    callspec = getattr(item, "callspec", None)
+    return callspec.params.get(_CASE) if callspec else None
+
+
+def _checked(action: Any, *arguments: Any) -> Any:
+    """What a user got wrong is a usage error: one line, no traceback, exit status 4."""
+    try:
+        return action(*arguments)
+    except LlmdError as error:
+        raise pytest.UsageError(str(error)) from error

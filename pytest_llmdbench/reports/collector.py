@@ -1,0 +1,51 @@
+"""Gathers the record of every case on the controller, and has the summaries written from them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from pytest_llmdbench.reports.html import HtmlColumns
+from pytest_llmdbench.reports.terminal import stack_line, write_summary
+from pytest_llmdbench.results.store import write_json
+from pytest_llmdbench.stacks.ownership import stacks_of
+
+if TYPE_CHECKING:
+    from pytest_llmdbench.bench import Bench
+
+
+class RecordCollector(HtmlColumns):
+    """Registered where reports arrive: the controller, or the only process."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._bench = bench
+        self._records: dict[str, dict[str, Any]] = {}
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_configure_node(self, node: Any) -> None:
+        """Tell an xdist worker the name of the results folder, and the command that was given."""
+        node.workerinput["llmd_run"] = self._bench.run_id
+        node.workerinput["llmd_command"] = self._bench.command_line
+
+    def pytest_report_header(self) -> list[str]:
+        """What is asked for, in the header of the session."""
+        plan = self._bench.plan
+        stacks = ", ".join(stack.spec.key for stack in plan.stacks)
+        return [f"llmdbench: stacks {stacks}; results in {self._bench.folder}"]
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keep the record that came with a report; a failed teardown does not replace what the call said."""
+        record = getattr(report, "llmd", None)
+        if record and (report.when != "teardown" or report.nodeid not in self._records):
+            self._records[report.nodeid] = record
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        """Write the table and, where cases ran, ``run.json``."""
+        records = list(self._records.values())
+        stacks = [stack_line(stack) for stack in stacks_of(self._bench.config).records()]
+        folder = self._bench.folder if any(record.get("folder") for record in records) else None
+        write_summary(terminalreporter, records, stacks, str(folder) if folder else None)
+        if folder:
+            write_json(folder / "run.json", {"run": self._bench.run_id, "cases": self._records})

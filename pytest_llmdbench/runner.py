@@ -1,0 +1,112 @@
+"""One run of one case: prepare the harness, send the load, read what it measured, keep everything."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from pytest_llmdbench.declared.overrides import apply_overrides
+from pytest_llmdbench.declared.source import dotted
+from pytest_llmdbench.declared.tokens import fill_tokens
+from pytest_llmdbench.harnesses.launcher import Plan, launch
+from pytest_llmdbench.reports.record import result_facts
+from pytest_llmdbench.results.provenance import provenance
+from pytest_llmdbench.results.store import case_folder, write_json
+from pytest_llmdbench.stacks.ownership import stacks_of
+
+if TYPE_CHECKING:
+    import pytest
+
+    from pytest_llmdbench.bench import Bench
+    from pytest_llmdbench.fixtures import Slo
+    from pytest_llmdbench.plan import Case
+    from pytest_llmdbench.results.result import Result
+    from pytest_llmdbench.stacks.spec import Endpoint
+
+
+class Runner:
+    """The ``run`` fixture. Each call is one run of the case's load and gives one result."""
+
+    def __init__(
+        self, node: pytest.Item, bench: Bench, case: Case, slo: Slo, endpoint: Endpoint, record: dict[str, Any]
+    ) -> None:
+        self._node = node
+        self._bench = bench
+        self._case = case
+        self._slo = slo
+        self._endpoint = endpoint
+        self._record = record
+
+    def __call__(self, **overrides: Any) -> Result:
+        """Run the load once, with ``overrides`` on top of the case's own (``rate=5`` sets every leaf named ``rate``).
+
+        Raises:
+            HarnessError: the load program could not be installed, started, finished in time or read.
+            DeclarationError: an override that matches nothing.
+        """
+        load, harness = self._case.load, self._case.load.harness
+        profile = load.profile
+        if overrides:
+            given = ", ".join(f"{key}={value!r}" for key, value in overrides.items())
+            profile = apply_overrides(profile, overrides, harness.known_keys, f"run({given})")
+        source = stacks_of(self._bench.config)
+        harness.prepare(source.say)
+        folder = case_folder(self._bench.folder, self._node.nodeid)
+        self._record["folder"] = str(folder)
+        filled = fill_tokens(profile, self._token_values())
+        self._write_case(folder, profile)
+        command = harness.command(filled, self._endpoint, folder)
+        source.reset(self._case.stack.spec.key)
+        expected = harness.expected_seconds(filled)
+        launched = launch(
+            command,
+            Plan(f"{self._case.id}: {harness.name}", self._endpoint.url, len(harness.stages(filled)), expected),
+            timeout_s=self._case.stack.scenario.timeouts.load_s or _timeout(expected),
+            watch=harness.watch(folder),
+            say=source.say,
+        )
+        result = replace(
+            harness.read(folder),
+            started=launched.started,
+            elapsed_s=launched.elapsed_s,
+            exit_code=launched.exit_code,
+            server=source.observe(self._case.stack.spec.key),
+        )
+        write_json(folder / "result.json", result.to_json())
+        self._record["result"] = result_facts(result)
+        self._slo.expect(result, folder)
+        return result
+
+    def _token_values(self) -> dict[str, Any]:
+        return {
+            "LLMDBENCH_DEPLOY_CURRENT_MODEL": self._endpoint.model,
+            "LLMDBENCH_DEPLOY_CURRENT_TOKENIZER": self._endpoint.tokenizer,
+            "LLMDBENCH_DEPLOY_CURRENT_MAX_MODEL_LEN": self._endpoint.facts.get("max_model_len"),
+            "LLMDBENCH_HARNESS_STACK_ENDPOINT_URL": self._endpoint.url,
+        }
+
+    def _write_case(self, folder: Path, profile: Any) -> None:
+        """Everything that says what was run, before it runs: a crash leaves it behind."""
+        case = self._case
+        write_json(
+            folder / "case.json",
+            {
+                **{key: value for key, value in self._record.items() if key not in ("result", "verdict")},
+                "nodeid": self._node.nodeid,
+                "run": self._bench.run_id,
+                "scenario_merged": case.stack.spec.config,
+                "scenario_origins": {dotted(path): origin for path, origin in case.stack.layers.origins.items()},
+                "stack_facts": dict(self._endpoint.facts),
+                "objectives": [{"objective": one.text, "origin": one.origin} for one in self._slo.objectives],
+                "provenance": provenance(self._bench.command_line, self._bench.config.rootpath),
+            },
+        )
+        (folder / "workload.yaml").write_text(yaml.safe_dump(dict(profile), sort_keys=False), encoding="utf-8")
+
+
+def _timeout(expected_s: float | None) -> float:
+    """When a load is given up, in seconds, where nobody said: generous, for a slow server is what it may measure."""
+    return 3 * expected_s + 120 if expected_s is not None else 3600.0

@@ -1,0 +1,121 @@
+"""The plan is the product of what was asked for, and a mistake in it is found before anything starts."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_llmdbench.declared.places import Places, shipped_root
+from pytest_llmdbench.errors import DeclarationError
+from pytest_llmdbench.harnesses.registry import harness
+from pytest_llmdbench.plan import Plan
+
+PlanMaker = Callable[..., Plan]
+
+
+@pytest.fixture
+def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PlanMaker:
+    monkeypatch.chdir(tmp_path)
+
+    def make(**settings: Any) -> Plan:
+        if "treatments" in settings:
+            (tmp_path / "t.yaml").write_text(settings["treatments"])
+            settings["treatments"] = "t.yaml"
+        places = Places([tmp_path, shipped_root()])
+        return Plan(places, settings, lambda word: f"--llmd-{word}", harness, ("local",))
+
+    return make
+
+
+def test_the_cases_are_scenarios_by_setups_by_workloads_by_runs(plan: PlanMaker) -> None:
+    made = plan(
+        scenario=["local", "local-slow"],
+        treatments="setup: {factors: {simulator.itl: [0.01, 0.02]}}\nrun: {factors: {rate: [2, 5, 8]}}\n",
+    )
+    ids = [case.id for case in made.cases(["chatbot_synthetic", "sanity_random"])]
+    assert len(ids) == len(set(ids)) == 2 * 2 * 2 * 3
+    assert ids[0] == "local-itl0.01-inference-perf-chatbot_synthetic-rate2"
+
+
+def test_without_treatments_an_id_is_scenario_harness_and_workload(plan: PlanMaker) -> None:
+    (case,) = plan().cases(["chatbot_synthetic"])
+    assert case.id == "local-inference-perf-chatbot_synthetic"
+
+
+def test_setup_treatments_change_the_stack_and_run_treatments_the_load(plan: PlanMaker) -> None:
+    made = plan(treatments="setup: {factors: {simulator.itl: [0.02]}}\nrun: {factors: {rate: [7]}}\n")
+    (case,) = made.cases(["sanity_random"])
+    assert case.stack.scenario.simulator.itl == 0.02
+    assert [stage.rate for stage in case.load.stages] == [7]
+
+
+def test_a_quick_scenario_scales_the_load_down_and_options_still_win(plan: PlanMaker) -> None:
+    (quick,) = plan().cases(["chatbot_synthetic"])
+    assert {stage.duration_s for stage in quick.load.stages} == {8}
+    (full,) = plan(set=["load.size=full"]).cases(["chatbot_synthetic"])
+    assert {stage.duration_s for stage in full.load.stages} == {120}
+    (given,) = plan(overrides=["duration=3"]).cases(["chatbot_synthetic"])
+    assert {stage.duration_s for stage in given.load.stages} == {3}
+
+
+def test_set_wins_over_the_scenario_and_over_other_options(plan: PlanMaker) -> None:
+    made = plan(model="from-option", set=["model.name=from-set,simulator.max_num_seqs=9"])
+    (stack,) = made.stacks
+    assert (stack.scenario.model.name, stack.scenario.simulator.max_num_seqs) == ("from-set", 9)
+    assert stack.layers.origin(("model", "name")) == "--llmd-set"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"scenario": ["locl"]}, "no scenario 'locl' in scenarios/; did you mean 'local'"),
+        ({"set": ["simulator.itll=1"]}, "--llmd-set: no key 'simulator.itll'; did you mean 'itl'"),
+        ({"set": ["deploy=lokal"]}, "--llmd-set: no way to deploy 'lokal'; did you mean 'local'"),
+        ({"set": ["harness=guidelm"], "_cases": True}, "guidelm"),
+        ({"workload": ["chatbt_synthetic"], "_cases": True}, "no workload 'chatbt_synthetic'.*did you mean 'chatbot_synthetic'"),
+        ({"overrides": ["rte=5"], "_cases": True}, "--llmd-overrides: 'rte' matches nothing in the workload; .*'rate'"),
+        ({"slo": ["tftf.p99<=1s"], "_slo": True}, "no metric 'tftf'; did you mean 'ttft'"),
+        (
+            {"treatments": "setup: {factors: {simulator.itl: [1, 2]}}\n", "set": ["simulator.itl=3"]},
+            "--llmd-set sets 'simulator.itl', which the treatments vary",
+        ),
+        (
+            {"treatments": "run: {factors: {rate: [1, 2]}}\n", "overrides": ["rate=3"], "_cases": True},
+            "--llmd-overrides sets 'rate', which the treatments vary",
+        ),
+        ({"treatments": "setup: {factors: {simulatr.itl: [1]}}\n"}, r"t\.yaml:1: no key 'simulatr'; did you mean 'simulator'"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_the_way_out(plan: PlanMaker, settings: dict[str, Any], message: str) -> None:
+    cases, slo = settings.pop("_cases", False), settings.pop("_slo", False)
+    with pytest.raises(DeclarationError, match=message):
+        made = plan(**settings)
+        if cases:
+            made.cases(["chatbot_synthetic"])
+        elif slo:
+            assert made.option_objectives
+        else:
+            assert made.stacks
+
+
+def test_a_benchmark_without_a_workload_says_how_to_name_one(plan: PlanMaker) -> None:
+    with pytest.raises(DeclarationError, match=r"test_x names no workload: .*pytest\.mark\.workload"):
+        plan().cases([], asked_by="test_x")
+
+
+def test_a_profile_of_llm_d_benchmark_loads_as_it_is(plan: PlanMaker, tmp_path: Path) -> None:
+    profile = tmp_path / "upstream.yaml.in"
+    profile.write_text(
+        "load: {type: constant, stages: [{rate: 1, duration: 30}]}\n"
+        "api: {type: completion, streaming: true}\n"
+        "server:\n  type: vllm\n  model_name: REPLACE_ENV_LLMDBENCH_DEPLOY_CURRENT_MODEL\n"
+        "  base_url: REPLACE_ENV_LLMDBENCH_HARNESS_STACK_ENDPOINT_URL\n"
+        "tokenizer: {pretrained_model_name_or_path: REPLACE_ENV_LLMDBENCH_DEPLOY_CURRENT_TOKENIZER}\n"
+        "data:\n  type: random\n  input_distribution: {min: 1, max: 9, mean: 5, std_dev: 1, total_count: 10}\n"
+        "  output_distribution: {min: 1, max: 9, mean: 5, std_dev: 1, total_count: 10}\n"
+        "storage: {local_storage: {path: /workspace}}\n"
+    )
+    (case,) = plan(workload=[str(profile)]).cases()
+    assert case.load.workload.name == "upstream"
+    assert case.load.stages[0].requests == 30
