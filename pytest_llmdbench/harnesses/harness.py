@@ -33,7 +33,8 @@ class PlannedStage:
 class Progress:
     """What a running load program has said of itself: the stage under way, from 0, and the failures it reported.
 
-    Few programs report every failure while they run, so ``failed`` is at least so many.
+    Few programs report every failure while they run, so ``failed`` is at least so many. A program that tells nothing
+    before its end stays at no stage.
     """
 
     stage: int | None = None
@@ -42,16 +43,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """How a load program is started: no shell, its own environment variables on top of the caller's.
-
-    ``watch`` says how far the program is, once it runs; it is called every few seconds and never raises. None where the
-    program tells nothing before its end.
-    """
+    """How a load program is started: no shell, its own environment variables on top of the caller's."""
 
     argv: Sequence[str]
     cwd: Path
     env: Mapping[str, str] = field(default_factory=dict)
-    watch: Callable[[], Progress] | None = field(default=None, compare=False)
 
 
 class Harness(Protocol):
@@ -73,6 +69,9 @@ class Harness(Protocol):
 
     def command(self, profile: Profile, endpoint: Endpoint, folder: Path) -> Command:
         """Write what the program reads into ``folder`` and say how to start it; its files land in ``folder`` too."""
+
+    def watch(self, folder: Path) -> Callable[[], Progress]:
+        """A function that says how far the program running in ``folder`` is; called every few seconds, never raises."""
 
     def read(self, folder: Path) -> Result:
         """The canonical result of what the program left in ``folder``, whatever its exit code.

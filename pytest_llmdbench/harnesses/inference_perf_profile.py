@@ -1,0 +1,213 @@
+"""What an inference-perf profile means before it runs: its stages, their time, what the program would refuse."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from pytest_llmdbench.errors import DeclarationError, nearest
+from pytest_llmdbench.harnesses.harness import PlannedStage, Profile
+
+#: Seconds from the program's start to its first stage: imports and the tokenizer.
+START_S: Final = 6.0
+#: Seconds that a stage takes beyond its load: one until its first request, then the end is looked for once a second.
+STAGE_S: Final = 2.3
+#: Seconds between stages, and after the last, where the profile does not say.
+INTERVAL_S: Final = 1.0
+
+#: Which APIs a kind of data can be sent to, as the program's data generators have it.
+DATA_APIS: Final[Mapping[str, frozenset[str]]] = {
+    "mock": frozenset({"completion", "chat", "anthropic_messages"}),
+    "shareGPT": frozenset({"completion", "chat", "anthropic_messages"}),
+    "synthetic": frozenset({"completion"}),
+    "random": frozenset({"completion"}),
+    "shared_prefix": frozenset({"completion", "chat"}),
+    "cnn_dailymail": frozenset({"completion"}),
+    "infinity_instruct": frozenset({"completion", "chat"}),
+    "billsum_conversations": frozenset({"completion", "chat"}),
+    "otel_trace_replay": frozenset({"chat", "anthropic_messages"}),
+    "weka_trace_replay": frozenset({"chat", "anthropic_messages"}),
+    "conversation_replay": frozenset({"completion"}),
+    "visionarena": frozenset({"chat"}),
+    "synthetic_agentic": frozenset({"chat", "anthropic_messages"}),
+}
+#: Kinds of data that are sessions, and the only load that replays sessions.
+SESSION_DATA: Final = frozenset({"otel_trace_replay", "weka_trace_replay", "synthetic_agentic"})
+SESSION_LOAD: Final = "trace_session_replay"
+LOADS: Final = ("constant", "poisson", "trace_replay", "concurrent", SESSION_LOAD)
+
+_SECRET_HEADERS: Final = frozenset({"authorization", "x-api-key", "api-key", "cookie", "proxy-authorization"})
+_ANYTHING: Final = "*"
+
+
+def known_keys() -> frozenset[str]:
+    """Every key of the program's configuration, without where it stands."""
+    return frozenset(key for keys in _schema().values() for key in keys)
+
+
+def stages(profile: Profile) -> Sequence[PlannedStage]:
+    """The stages a profile will run; none for a sweep, which makes its stages from what it measures first.
+
+    Raises:
+        DeclarationError: the program would refuse the profile or send nothing; names the key.
+    """
+    _check(profile)
+    load = _mapping(profile, "load")
+    kind = load.get("type", "constant")
+    if kind not in LOADS:
+        raise DeclarationError(f"'load.type' {kind!r} is none of inference-perf's; {nearest(str(kind), LOADS)}")
+    if load.get("sweep") is not None:
+        if kind in ("concurrent", SESSION_LOAD):
+            raise DeclarationError(f"'load.sweep' cannot be used with 'load.type: {kind}'")
+        return ()
+    declared = load.get("stages")
+    if not isinstance(declared, list) or not declared:
+        raise DeclarationError("'load.stages' must be a list of at least one stage")
+    make = _STAGE_OF.get(kind, _open_stage)
+    replayed = kind == "trace_replay" or _mapping(profile, "data").get("trace") is not None
+    planned = []
+    for index, stage in enumerate(declared):
+        place = f"load.stages.{index}"
+        if not isinstance(stage, Mapping):
+            raise DeclarationError(f"'{place}' must be keys and values")
+        made = make(stage, place)
+        planned.append(PlannedStage() if replayed and made.rate is not None else made)
+    return planned
+
+
+def expected_seconds(profile: Profile) -> float | None:
+    """Wall seconds from the program's start to its end, about; None where the load does not tell (a closed loop)."""
+    durations = [stage.duration_s for stage in stages(profile)]
+    pause = _mapping(profile, "load").get("interval", INTERVAL_S)
+    if not durations or not isinstance(pause, int | float):
+        return None
+    total = START_S
+    for duration in durations:
+        if duration is None:
+            return None
+        total += duration + STAGE_S + pause
+    return total
+
+
+def _open_stage(stage: Mapping[str, Any], place: str) -> PlannedStage:
+    rate, duration = _number(stage, "rate", place), _number(stage, "duration", place)
+    if duration != int(duration):
+        raise DeclarationError(f"'{place}.duration' is whole seconds in inference-perf (given: {duration})")
+    for key in ("num_requests", "concurrency_level"):
+        if stage.get(key) is not None:
+            raise DeclarationError(f"'{place}.{key}' belongs to 'load.type: concurrent'")
+    requests = int(rate * duration)
+    if requests < 1:
+        raise DeclarationError(f"'{place}': {rate:g} requests/s for {duration:g} s is less than one request")
+    return PlannedStage(rate=rate, duration_s=duration, requests=requests)
+
+
+def _closed_stage(stage: Mapping[str, Any], place: str) -> PlannedStage:
+    concurrency, requests = _number(stage, "concurrency_level", place), _number(stage, "num_requests", place)
+    return PlannedStage(concurrency=_whole(concurrency, place), requests=_whole(requests, place))
+
+
+def _session_stage(stage: Mapping[str, Any], place: str) -> PlannedStage:
+    concurrency = stage.get("concurrent_sessions")
+    if isinstance(concurrency, bool) or not isinstance(concurrency, int) or concurrency < 0:
+        raise DeclarationError(f"'{place}.concurrent_sessions' must be a whole number, 0 for no limit")
+    return PlannedStage(concurrency=concurrency or None)
+
+
+_STAGE_OF: Final[Mapping[str, Callable[[Mapping[str, Any], str], PlannedStage]]] = {
+    "concurrent": _closed_stage,
+    SESSION_LOAD: _session_stage,
+}
+
+
+def _number(stage: Mapping[str, Any], key: str, place: str) -> float:
+    value = stage.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise DeclarationError(f"'{place}.{key}' must be a number above 0 (given: {value!r})")
+    return float(value)
+
+
+def _whole(value: float, place: str) -> int:
+    if value != int(value):
+        raise DeclarationError(f"'{place}': requests and concurrency are whole numbers (given: {value:g})")
+    return int(value)
+
+
+def _check(profile: Profile) -> None:
+    _check_keys(profile, ("Config",), "")
+    _check_secrets(profile)
+    data, api = _mapping(profile, "data"), _mapping(profile, "api")
+    kind, protocol = data.get("type", "mock"), api.get("type", "completion")
+    if kind not in DATA_APIS:
+        raise DeclarationError(f"'data.type' {kind!r} is none of inference-perf's; {nearest(str(kind), DATA_APIS)}")
+    apis = DATA_APIS[kind]
+    if kind == "synthetic" and data.get("multimodal") is not None:
+        apis = frozenset({"chat"})
+    if protocol not in apis:
+        raise DeclarationError(
+            f"inference-perf cannot send 'data.type: {kind}' to 'api.type: {protocol}'; "
+            f"it can to {', '.join(sorted(apis))}"
+        )
+    load = _mapping(profile, "load").get("type", "constant")
+    if (kind in SESSION_DATA) != (load == SESSION_LOAD):
+        raise DeclarationError(
+            f"'data.type: {kind}' does not go with 'load.type: {load}': sessions "
+            f"({', '.join(sorted(SESSION_DATA))}) are replayed by {SESSION_LOAD}, and nothing else is"
+        )
+    if kind in ("random", "synthetic") and data.get("trace") is None:
+        for key in ("input_distribution", "output_distribution"):
+            if data.get(key) is None:
+                raise DeclarationError(f"'data.type: {kind}' needs 'data.{key}'")
+    if kind in ("shared_prefix", "conversation_replay", "visionarena") and data.get(kind) is None:
+        raise DeclarationError(f"'data.type: {kind}' needs 'data.{kind}'")
+
+
+def _check_keys(tree: Any, models: Sequence[str], place: str) -> None:
+    if isinstance(tree, list):
+        for index, item in enumerate(tree):
+            _check_keys(item, models, f"{place}{index}.")
+    if not isinstance(tree, Mapping) or _ANYTHING in models or not models:
+        return
+    keys: dict[str, list[str]] = {}
+    for model in models:
+        for key, below in _schema()[model].items():
+            keys.setdefault(key, []).extend(below)
+    for key, value in tree.items():
+        if key not in keys:
+            raise DeclarationError(f"inference-perf has no key '{place}{key}'; {nearest(str(key), keys)}")
+        _check_keys(value, keys[key], f"{place}{key}.")
+
+
+def _check_secrets(profile: Profile) -> None:
+    """Refuse keys and tokens: the program prints and stores its whole configuration."""
+    headers = _mapping(_mapping(profile, "api"), "headers")
+    found = [f"api.headers.{name}" for name in headers if str(name).lower() in _SECRET_HEADERS]
+    for section, key in (("server", "api_key"), ("tokenizer", "token")):
+        if _mapping(profile, section).get(key) is not None:
+            found.append(f"{section}.{key}")
+    if found:
+        raise DeclarationError(
+            f"'{found[0]}': a workload holds no secrets, for inference-perf prints and stores its whole configuration; "
+            "a tokenizer's token goes into the environment variable HF_TOKEN"
+        )
+
+
+def _mapping(tree: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """The mapping below ``key``; empty where there is none."""
+    value = tree.get(key)
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise DeclarationError(f"'{key}' must be keys and values")
+    return value
+
+
+@cache
+def _schema() -> Mapping[str, Mapping[str, Sequence[str]]]:
+    """Model -> key -> the models that its value may be, from the program's own configuration classes."""
+    text = Path(__file__).with_name("inference_perf_keys.json").read_text(encoding="utf-8")
+    schema: Mapping[str, Mapping[str, Sequence[str]]] = json.loads(text)
+    return schema

@@ -1,0 +1,110 @@
+"""What inference-perf is told, and what it says while it runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pytest_llmdbench.errors import DeclarationError
+from pytest_llmdbench.harnesses.harness import Progress
+from pytest_llmdbench.harnesses.inference_perf import InferencePerf
+from pytest_llmdbench.harnesses.registry import harness
+from pytest_llmdbench.stacks.spec import Endpoint
+
+PROFILE: dict[str, Any] = {
+    "load": {"type": "constant", "stages": [{"rate": 60, "duration": 10}]},
+    "data": {"type": "shared_prefix", "shared_prefix": {"num_groups": 2}},
+}
+
+
+def told(profile: dict[str, Any], folder: Path, tokenizer: str = "org/model") -> Any:
+    """The configuration that the program gets."""
+    endpoint = Endpoint("http://127.0.0.1:8000", "sim/model", tokenizer)
+    command = InferencePerf().command(profile, endpoint, folder)
+    assert command.argv[1] == "--config_file"
+    return yaml.safe_load(Path(command.argv[2]).read_text(encoding="utf-8"))
+
+
+def test_what_only_the_run_knows_is_filled_in(tmp_path: Path) -> None:
+    config = told(PROFILE, tmp_path)
+    assert config["server"] == {"base_url": "http://127.0.0.1:8000", "type": "vllm", "model_name": "sim/model"}
+    assert config["tokenizer"] == {"pretrained_model_name_or_path": "org/model"}
+    assert config["storage"]["local_storage"] == {"path": str(tmp_path)}
+
+
+def test_all_reports_are_asked_for_and_tokens_are_those_of_the_server(tmp_path: Path) -> None:
+    lifecycle = told(PROFILE | {"report": {"request_lifecycle": {"per_stage": False}}}, tmp_path)["report"][
+        "request_lifecycle"
+    ]
+    assert (lifecycle["summary"], lifecycle["per_stage"], lifecycle["per_request"]) == (True, True, True)
+    assert lifecycle["use_server_output_tokens"] is True
+
+
+def test_silent_profiles_get_a_seed_and_room_for_their_rate(tmp_path: Path) -> None:
+    config = told(PROFILE, tmp_path)
+    assert config["load"]["base_seed"] == config["data"]["shared_prefix"]["seed"] == 42
+    assert config["load"]["worker_max_concurrency"] == 60 * 60
+    assert config["load"]["worker_max_tcp_connections"] == 60 * 60
+    assert config["load"]["num_workers"] >= 1
+
+
+def test_what_the_profile_says_stays(tmp_path: Path) -> None:
+    profile = {
+        "load": PROFILE["load"] | {"num_workers": 3, "worker_max_concurrency": 7, "base_seed": 1},
+        "data": {"type": "shared_prefix", "shared_prefix": {"seed": 9}},
+        "server": {"type": "sglang", "model_name": "adapter", "base_url": "http://elsewhere", "ignore_eos": False},
+        "tokenizer": {"pretrained_model_name_or_path": "org/other"},
+    }
+    config = told(profile, tmp_path)
+    assert [config["load"][key] for key in ("num_workers", "worker_max_concurrency", "base_seed")] == [3, 7, 1]
+    assert config["data"]["shared_prefix"]["seed"] == 9
+    assert config["server"]["model_name"] == "adapter"
+    assert config["server"]["type"] == "sglang"
+    assert config["server"]["base_url"] == "http://127.0.0.1:8000"
+    assert config["tokenizer"]["pretrained_model_name_or_path"] == "org/other"
+
+
+def test_the_profile_itself_is_not_changed(tmp_path: Path) -> None:
+    before = yaml.safe_dump(PROFILE)
+    told(PROFILE, tmp_path)
+    assert yaml.safe_dump(PROFILE) == before
+
+
+def test_a_local_tokenizer_needs_no_network(tmp_path: Path) -> None:
+    program = InferencePerf()
+    local = program.command(PROFILE, Endpoint("http://h", "m", str(tmp_path)), tmp_path)
+    named = program.command(PROFILE, Endpoint("http://h", "m", "org/model"), tmp_path)
+    assert local.env["HF_HUB_OFFLINE"] == "1"
+    assert "HF_HUB_OFFLINE" not in named.env
+
+
+def test_a_profile_that_would_be_refused_starts_nothing(tmp_path: Path) -> None:
+    with pytest.raises(DeclarationError, match=r"'load\.stages'"):
+        told({"load": {}}, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_progress_is_read_on_from_the_log_as_it_grows(tmp_path: Path) -> None:
+    look = InferencePerf().watch(tmp_path)
+    assert look() == Progress(None, 0)
+    with (tmp_path / "stdout.log").open("ab", buffering=0) as log:
+        log.write(
+            b"2026-01-01 - load_generator - INFO - Stage 0 - run started\nx - ERROR - Client error during request:\n"
+        )
+        assert look() == Progress(0, 1)
+        log.write(b"x - ERROR - Request timed out:\nx - INFO - Stage 1 - run sta")
+        assert look() == Progress(0, 2)
+        log.write(b"rted\n")
+        assert look() == Progress(1, 2)
+
+
+def test_harnesses_are_found_by_name_and_others_can_be_added() -> None:
+    assert harness("inference-perf").version == "0.7.0"
+    other = InferencePerf()
+    other.name = "mine"
+    assert harness("mine", [other]) is other
+    with pytest.raises(DeclarationError, match="did you mean 'inference-perf'"):
+        harness("inferenceperf")
