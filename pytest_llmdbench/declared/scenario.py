@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field, PositiveFloat
+from pydantic import Field, PositiveFloat, model_validator
 
 from pytest_llmdbench.declared.strict import Strict
 from pytest_llmdbench.simulator.config import SimulatorConfig
@@ -68,3 +68,9 @@ class Scenario(Strict):
         default=(), description="Objectives, as in 'ttft.p99 <= 500ms'. Workload, test and option are nearer and win."
     )
     timeouts: Timeouts = Field(default_factory=Timeouts, description="How long to wait before giving up.")
+
+    @model_validator(mode="after")
+    def _one_name_for_the_model(self) -> Scenario:
+        if self.simulator.model != SimulatorConfig().model:
+            raise ValueError(f"simulator.model: the simulator serves model.name; say model: {{name: {self.simulator.model}}}")
+        return self

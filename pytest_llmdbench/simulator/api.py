@@ -66,9 +66,10 @@ class Api:
             self._server.admit()
             data = decode_body(request.body, request.headers.get("content-type", ""))
             asked = parse_generation(data, chat, self._server.config)
-        except ApiError:
-            self._server.refused()
+        except ApiError as error:
+            self._server.refused(request.path, error.status)
             raise
+        self._server.accepted(request.path)
         self._server.generate(asked, connection, request.received)
 
     def _models(self, _: HttpRequest, connection: Connection) -> None:

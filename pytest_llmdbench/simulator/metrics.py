@@ -41,6 +41,8 @@ class Metrics:
         self._created = time.time()
         self.prompt_tokens = self.cached_tokens = self.generation_tokens = 0
         self.success = dict.fromkeys(FINISHED_REASONS, 0)
+        #: Answers that were begun: (path, status class such as ``2xx``) -> how many.
+        self.answers: dict[tuple[str, str], int] = {}
         self.request_prompt_tokens = BucketHistogram(tokens)
         self.request_generation_tokens = BucketHistogram(tokens)
         self.iteration_tokens = BucketHistogram(STEP_TOKENS)
@@ -60,7 +62,7 @@ class Metrics:
 
     def render(self, engine: Engine) -> str:
         """The text that Prometheus scrapes."""
-        return "\n".join([*self._gauges(engine), *self._counters(engine), *self._histograms(), ""])
+        return "\n".join([*self._gauges(engine), *self._counters(engine), *self._http(), *self._histograms(), ""])
 
     def _gauges(self, engine: Engine) -> Iterator[str]:
         running, waiting = len(engine.running), len(engine.waiting)
@@ -111,6 +113,14 @@ class Metrics:
         yield from self._counter("generation_tokens", "Number of generation tokens processed.", self.generation_tokens)
         help_text = "Count of successfully processed requests."
         yield from self._labelled_counter("request_success", help_text, "finished_reason", self.success)
+
+    def _http(self) -> Iterator[str]:
+        """What the web server in front of vLLM counts: every answer, also those that the engine never saw."""
+        yield "# HELP http_requests_total Total number of requests by method, status and handler."
+        yield "# TYPE http_requests_total counter"
+        for (path, status), count in self.answers.items():
+            labels = _labels({"handler": path, "method": "POST", "status": status})
+            yield f"http_requests_total{labels} {_number(count)}"
 
     def _histograms(self) -> Iterator[str]:
         for name, help_text, histogram in (

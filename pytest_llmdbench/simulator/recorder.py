@@ -68,6 +68,11 @@ class Recorder:
         """Begin a new window; Prometheus' counters go on."""
         self.window = Window(self._engine, now)
 
+    def answered(self, path: str, status: int) -> None:
+        """Count an answer by its HTTP status class."""
+        key = (path, f"{status // 100}xx")
+        self.metrics.answers[key] = self.metrics.answers.get(key, 0) + 1
+
     def progress(self, progress: Progress, woken: float, sent: float) -> None:
         """Record one deadline: when it was due, when the process woke up for it, when all was written."""
         window, metrics, due = self.window, self.metrics, progress.due

@@ -64,9 +64,14 @@ class Server:
         if refusal:
             raise refusal
 
-    def refused(self) -> None:
+    def refused(self, path: str, status: int) -> None:
         """Count a generation request that was answered with an error."""
         self.recorder.window.requests["errored"] += 1
+        self.recorder.answered(path, status)
+
+    def accepted(self, path: str) -> None:
+        """Count a generation request whose answer begins."""
+        self.recorder.answered(path, 200)
 
     def generate(self, request: GenerationRequest, connection: Connection, arrival: float) -> None:
         """Begin to answer ``request`` on ``connection``."""

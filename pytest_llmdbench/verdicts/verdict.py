@@ -143,8 +143,9 @@ def _insane(result: Result, max_error_rate: float) -> str | None:
 
 def _unsound(result: Result) -> str | None:
     """Why the numbers say more of this machine than of the stack; None if they do not."""
-    if result.server.get("overloaded"):
-        late = result.server.get("late_p99_s")
+    lateness = result.server.get("lateness", {})
+    if lateness.get("overloaded"):
+        late = lateness.get("late_p99_s")
         said = f": its steps were up to {late * 1000:.1f} ms late (p99)" if isinstance(late, int | float) else ""
         return f"the simulator could not keep its own time on this machine{said}; free the machine or lower the load"
     return None

@@ -74,3 +74,8 @@ def test_null_clears_a_value() -> None:
     layers.add_source(parse_yaml("model: {tokenizer: t}\n", "s.yaml"))
     layers.put("model.tokenizer", None, "--llmd-set")
     assert read_model(Scenario, layers).model.tokenizer is None
+
+
+def test_the_simulated_model_has_one_name() -> None:
+    with pytest.raises(DeclarationError, match=r"the simulator serves model\.name; say model: \{name: other\}"):
+        read("simulator: {model: other}\n")

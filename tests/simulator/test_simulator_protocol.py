@@ -335,3 +335,10 @@ def test_a_waiting_client_that_goes_away_is_forgotten(simulate: Any) -> None:
     while server.ask("GET", "/load").json["server_load"] and time.monotonic() < deadline:
         time.sleep(0.01)
     assert server.ask("GET", "/load").json == {"server_load": 0}
+
+
+def test_metrics_count_answers_that_the_engine_never_saw(simulate: Any) -> None:
+    server = simulate(model="tiny", faults={"error_rate": 1.0})
+    for _ in range(3):
+        server.complete("a b", max_tokens=1)
+    assert server.metric('http_requests_total{handler="/v1/completions",method="POST",status="5xx"}') == 3

@@ -77,7 +77,7 @@ def test_failures_within_the_declared_share_are_sane() -> None:
 
 
 def test_a_simulator_that_could_not_keep_its_time_makes_the_run_invalid_not_slow() -> None:
-    verdict = verdict_on(result(overloaded=True, late_p99_s=0.031), "ttft.p99<=1ms")
+    verdict = verdict_on(result(lateness={"overloaded": True, "late_p99_s": 0.031}), "ttft.p99<=1ms")
     assert verdict.outcome == "INVALID"
     assert "31.0 ms late" in verdict.reason
     with pytest.raises(RunInvalid):
