@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pytest_llmdbench.declared.objective import Objective
     from pytest_llmdbench.harnesses.harness import Harness
     from pytest_llmdbench.plan import Case, Plan
-    from pytest_llmdbench.stacks.deployment import DeploymentFactory
+    from pytest_llmdbench.stacks.deployment import Deployment, DeploymentFactory, Say
+    from pytest_llmdbench.stacks.spec import StackSpec
 
 BENCH: pytest.StashKey[Bench] = pytest.StashKey()
 
@@ -65,10 +66,8 @@ class Bench:
 
     def deployments(self) -> Mapping[str, DeploymentFactory]:
         """Every way to deploy: our own and those that other plugins add."""
-        from pytest_llmdbench.stacks.local import LocalDeployment
-
         added = self.config.pluginmanager.hook.pytest_llmdbench_deployments()
-        return {"local": LocalDeployment} | {name: made for offered in added for name, made in offered.items()}
+        return {"local": _local} | {name: made for offered in added for name, made in offered.items()}
 
     def cases(self, node: pytest.Item | pytest.Collector | Any, asked_by: str) -> list[Case]:
         """The cases of one benchmark, from the markers around it. Raises DeclarationError."""
@@ -103,6 +102,13 @@ class Bench:
 
         added: Iterable[Sequence[Harness]] = self.config.pluginmanager.hook.pytest_llmdbench_harnesses()
         return partial(harness, others=[one for offered in added for one in offered])
+
+
+def _local(spec: StackSpec, say: Say) -> Deployment:
+    """The built-in way to deploy, imported when a stack is stood up: collecting cases does not need it."""
+    from pytest_llmdbench.stacks.local import LocalDeployment
+
+    return LocalDeployment(spec, say)
 
 
 def bench_of(config: pytest.Config) -> Bench:

@@ -137,4 +137,5 @@ def _number(text: str, origin: str) -> int:
 
 
 def _names(values: list[str]) -> list[str]:
-    return [name.strip() for value in values for name in value.split(",") if name.strip()]
+    """Each name once, in the order given."""
+    return list(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))

@@ -57,6 +57,17 @@ def pytest_configure(config: pytest.Config) -> None:
         _start_using(config)
 
 
+@pytest.hookimpl(tryfirst=True, optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
+    """``-n auto`` starts a worker for each stack that may be up at once."""
+    bench = _checked(bench_of, config)
+    if not bench.asked_for:
+        return None
+    stacks = len(_checked(lambda: bench.plan.stacks))
+    allowed: int = bench.settings.get("max_stacks", stacks)
+    return min(stacks, allowed)
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Make the cases of each test that asks for a result, a run or a stack."""
     if _CASE not in metafunc.fixturenames:
@@ -134,7 +145,9 @@ def pytest_runtest_makereport(
         record["verdict"] = None
         record["error"] = str(error)
     report.llmd = record  # type: ignore[attr-defined]
-    report.user_properties += properties(record)
+    # JUnit takes an item's properties from the report of its teardown, other readers from that of its call.
+    item.user_properties += properties(record)
+    report.user_properties = list(item.user_properties)
     report.extras = [*getattr(report, "extras", []), details(record)]  # type: ignore[attr-defined]
     return report
 

@@ -7,9 +7,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_llmdbench.reports.html import HtmlColumns
-from pytest_llmdbench.reports.terminal import stack_line, write_summary
-from pytest_llmdbench.results.store import write_json
-from pytest_llmdbench.stacks.ownership import stacks_of
 
 if TYPE_CHECKING:
     from pytest_llmdbench.bench import Bench
@@ -28,6 +25,13 @@ class RecordCollector(HtmlColumns):
         node.workerinput["llmd_run"] = self._bench.run_id
         node.workerinput["llmd_command"] = self._bench.command_line
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
+        """A case whose worker died has a line in the table all the same."""
+        _, bracket, name = crashitem.partition("[")
+        if bracket:
+            report.llmd = {"case": name.removesuffix("]"), "error": str(report.longrepr)}  # type: ignore[attr-defined]
+
     def pytest_report_header(self) -> list[str]:
         """What is asked for, in the header of the session."""
         plan = self._bench.plan
@@ -43,8 +47,14 @@ class RecordCollector(HtmlColumns):
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the table and, where cases ran, ``run.json``."""
+        from pytest_llmdbench.reports.terminal import stack_line, write_summary
+        from pytest_llmdbench.results.store import write_json
+        from pytest_llmdbench.stacks.ownership import StackOwner, stacks_of
+
         records = list(self._records.values())
-        stacks = [stack_line(stack) for stack in stacks_of(self._bench.config).records()]
+        owner = stacks_of(self._bench.config)
+        # Reports arrive where stacks are owned, so this is the owner.
+        stacks = [stack_line(stack) for stack in owner.records()] if isinstance(owner, StackOwner) else []
         folder = self._bench.folder if any(record.get("folder") for record in records) else None
         write_summary(terminalreporter, records, stacks, str(folder) if folder else None)
         if folder:

@@ -19,9 +19,18 @@ def write_summary(
     terminal: pytest.TerminalReporter, records: Sequence[Mapping[str, Any]], stacks: Sequence[str], folder: str | None
 ) -> None:
     """Write the table of all cases. Takes records of cases that never got to a result."""
-    if not records:
+    if not records and not stacks:
         return
     terminal.section("llmdbench", "=")
+    if records:
+        _write_table(terminal, records)
+    for line in stacks:
+        terminal.write_line(line)
+    if folder:
+        terminal.write_line(f"results: {folder}")
+
+
+def _write_table(terminal: pytest.TerminalReporter, records: Sequence[Mapping[str, Any]]) -> None:
     rows = [_row(record) for record in records]
     widths = [max(len(row[column]) for row in (_HEADERS, *rows)) for column in range(len(_HEADERS))]
     terminal.write_line(_line(_HEADERS, widths), bold=True)
@@ -34,10 +43,6 @@ def write_summary(
         if missed:
             values = "; ".join(f"{one['objective']} (measured {one['shown'] or 'nothing'})" for one in missed)
             terminal.write_line(f"missed by {record['case']}: {values}")
-    for line in stacks:
-        terminal.write_line(line)
-    if folder:
-        terminal.write_line(f"results: {folder}")
 
 
 def stack_line(stack: Mapping[str, Any]) -> str:

@@ -1,0 +1,88 @@
+"""What the documentation shows works: commands, YAML, links, and reference pages made from the code."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pytest_llmdbench.declared.layers import Layers
+from pytest_llmdbench.declared.scenario import Scenario
+from pytest_llmdbench.declared.source import parse_yaml
+from pytest_llmdbench.declared.strict import read_model
+from pytest_llmdbench.declared.treatments import load_treatments
+from pytest_llmdbench.declared.workload import load_workload
+from pytest_llmdbench.harnesses.registry import harness
+from pytest_llmdbench.reference import pages
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def fenced(language: str) -> list[tuple[str, str]]:
+    """Page and text of every fenced block of a language."""
+    return [
+        (page.name, block)
+        for page in PAGES
+        for block in re.findall(rf"^```{language}\n(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL)
+    ]
+
+
+def commands(program: str) -> list[str]:
+    lines = [line.removeprefix("$ ") for _, block in fenced("console") for line in block.splitlines()]
+    return sorted({line for line in lines if line.startswith(program + " ")})
+
+
+@pytest.mark.parametrize("command", commands("pytest"))
+def test_a_pytest_command_in_the_documentation_is_accepted_and_selects_something(command: str, tmp_path: Path) -> None:
+    # A dry run reads, merges and plans everything that the command asks for; the loads themselves take minutes.
+    arguments = [*shlex.split(command)[1:], "--llmd-dry-run", "-p", "no:cacheprovider", f"--llmd-results={tmp_path}"]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("LLMDBENCH_", "PYTEST_"))}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("command", commands("make"))
+def test_a_make_command_in_the_documentation_has_its_target(command: str) -> None:
+    done = subprocess.run(
+        ["make", "--dry-run", *shlex.split(command)[1:]], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_other_command_in_the_documentation_is_known_to_these_tests() -> None:
+    shown = [line for _, block in fenced("console") for line in block.splitlines() if line.startswith("$ ")]
+    assert {line.split()[1] for line in shown} <= {"pytest", "make", "curl", "python"}
+
+
+@pytest.mark.parametrize(("page", "text"), fenced("yaml"), ids=lambda value: None)
+def test_yaml_in_the_documentation_is_valid_as_what_it_shows(page: str, text: str, tmp_path: Path) -> None:
+    file = tmp_path / "shown.yaml"
+    file.write_text(text)
+    if page == "treatments.md":
+        assert load_treatments(file).run
+    elif page == "workloads.md":
+        inference_perf = harness("inference-perf")
+        assert inference_perf.stages(load_workload(file, inference_perf.name).profile)
+    else:
+        layers = Layers()
+        layers.add_source(parse_yaml(text, page))
+        read_model(Scenario, layers)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_in_the_documentation_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        assert target.startswith("https://") or (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("name", pages())
+def test_the_reference_pages_are_those_of_the_code(name: str) -> None:
+    assert (ROOT / "docs" / "reference" / name).read_text() == pages()[name], "make docs"
