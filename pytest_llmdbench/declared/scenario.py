@@ -72,5 +72,7 @@ class Scenario(Strict):
     @model_validator(mode="after")
     def _one_name_for_the_model(self) -> Scenario:
         if self.simulator.model != SimulatorConfig().model:
-            raise ValueError(f"simulator.model: the simulator serves model.name; say model: {{name: {self.simulator.model}}}")
+            raise ValueError(
+                f"simulator.model: the simulator serves model.name; say model: {{name: {self.simulator.model}}}"
+            )
         return self

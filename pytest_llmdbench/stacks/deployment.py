@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from pytest_llmdbench.stacks.spec import Endpoint, StackSpec
 
@@ -29,6 +29,14 @@ class Deployment(Protocol):
 
     def down(self) -> None:
         """Take down all that :meth:`up` started, whether or not it succeeded. Safe to call twice."""
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """What a deployment may offer besides: that the end of a run need not wait for its standup."""
+
+    def interrupt(self) -> None:
+        """Make :meth:`Deployment.up` raise soon; called from another thread, before or during it. Returns at once."""
 
 
 #: Makes the object that serves one stack.

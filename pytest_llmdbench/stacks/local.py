@@ -38,6 +38,9 @@ class LocalDeployment:
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="llmdbench-")
         self._url = ""
+        self._interrupted = False
+        # What runs on this machine is not asked for through a proxy.
+        self._http = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def up(self) -> Endpoint:
         """Start the server and return when it has answered a completion. Raises StandupError with what it said."""
@@ -47,12 +50,17 @@ class LocalDeployment:
         command = [sys.executable, "-m", "pytest_llmdbench.simulator", "--config", str(config), "--model", self._model]
         deadline = time.monotonic() + self._standup_s
         with (folder / "stderr.log").open("wb") as log:
-            self._process = start([*command, "--host", "127.0.0.1", "--port", "0"], stdout=subprocess.PIPE, stderr=log)
-        self._url = self._announced(deadline)
+            process = start([*command, "--host", "127.0.0.1", "--port", "0"], stdout=subprocess.PIPE, stderr=log)
+        self._process = process
+        if self._interrupted:
+            process.terminate()
+        self._url = self._announced(process, deadline)
         try:
             answer = self._post("/v1/completions", {"model": self._model, "prompt": "are you ready", "max_tokens": 1})
         except (OSError, ValueError) as error:
-            raise StandupError(f"stack {self._key}: it listens, but a completion failed: {error}{self._log()}") from error
+            raise StandupError(
+                f"stack {self._key}: it listens, but a completion failed: {error}{self._log()}"
+            ) from error
         if not answer.get("usage", {}).get("completion_tokens"):
             raise StandupError(f"stack {self._key}: it listens, but a completion came back without a token")
         return Endpoint(
@@ -62,13 +70,19 @@ class LocalDeployment:
             facts={"engine": "simulator", "max_model_len": self._simulator["max_model_len"]},
         )
 
+    def interrupt(self) -> None:
+        """End the server while :meth:`up` waits for it, which fails then."""
+        self._interrupted = True
+        if self._process is not None:
+            self._process.terminate()
+
     def reset(self) -> None:
         """Forget the prefix cache, and begin a new window of what the server says of itself."""
         self._post("/sim/reset?prefix_cache=1", {})
 
     def observe(self) -> Mapping[str, Any]:
         """The server's own statistics since the last reset: lateness, counts, true latencies."""
-        with urllib.request.urlopen(f"{self._url}/sim/stats", timeout=_REQUEST_S) as answer:  # noqa: S310 - our own
+        with self._http.open(f"{self._url}/sim/stats", timeout=_REQUEST_S) as answer:
             stats: Mapping[str, Any] = json.load(answer)
         return stats
 
@@ -80,12 +94,11 @@ class LocalDeployment:
                 self._process.stdout.close()
         self._folder.cleanup()
 
-    def _announced(self, deadline: float) -> str:
+    def _announced(self, process: subprocess.Popen[bytes], deadline: float) -> str:
         """The address that the server prints once its port is open."""
-        assert self._process is not None
         lines: list[bytes] = []
         # A thread reads, because a pipe cannot be waited on with a deadline everywhere.
-        reader = threading.Thread(target=lambda: lines.append(self._process.stdout.readline()), daemon=True)  # type: ignore[union-attr]
+        reader = threading.Thread(target=lambda: lines.append(process.stdout.readline()), daemon=True)  # type: ignore[union-attr]
         reader.start()
         reader.join(max(0.0, deadline - time.monotonic()))
         if reader.is_alive():
@@ -98,14 +111,14 @@ class LocalDeployment:
         except (ValueError, KeyError, TypeError):
             status = None
             with contextlib.suppress(subprocess.TimeoutExpired):
-                status = self._process.wait(1)
+                status = process.wait(1)
             raise StandupError(f"stack {self._key}: the simulator ended with status {status}{self._log()}") from None
 
     def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         request = urllib.request.Request(  # noqa: S310 - our own server
             self._url + path, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
         )
-        with urllib.request.urlopen(request, timeout=_REQUEST_S) as answer:  # noqa: S310
+        with self._http.open(request, timeout=_REQUEST_S) as answer:
             text = answer.read()
         return json.loads(text) if text.strip() else {}
 

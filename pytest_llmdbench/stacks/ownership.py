@@ -1,11 +1,13 @@
-"""The pytest side of stacks: who owns them (the controller) and who borrows them (xdist workers, or the same process)."""
+"""The pytest side of stacks: the controller owns them; xdist workers borrow them, or the controller itself."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -23,12 +25,18 @@ STACK_KEY: pytest.StashKey[StackSpec] = pytest.StashKey()
 _SOURCE: pytest.StashKey[StackOwner | StackBorrower] = pytest.StashKey()
 #: The borrower's name where tests run in the owning process.
 _MYSELF: Final = "main"
+#: How often the lines of a standup or a teardown are shown, in seconds.
+_SHOW_S: Final = 0.2
+_PATIENCE: Final = b"\nllmdbench: taking stacks down; once more leaves it to the reaper and to the cluster\n"
 
 
 def configure(
     config: pytest.Config, deployments: Callable[[], Mapping[str, DeploymentFactory]], max_stacks: int | None
 ) -> None:
-    """Make this process an owner of stacks, or a borrower if it is an xdist worker."""
+    """Make this process an owner of stacks, or a borrower if it is an xdist worker.
+
+    ``deployments`` is called when the first stack is needed; ``max_stacks`` bounds how many are up at once.
+    """
     worker: Mapping[str, Any] | None = getattr(config, "workerinput", None)
     if worker is not None:
         config.stash[_SOURCE] = StackBorrower(worker["llmd_broker"], worker["workerid"])
@@ -37,8 +45,8 @@ def configure(
     owner = StackOwner(config, deployments, max_stacks)
     config.stash[_SOURCE] = owner
     config.pluginmanager.register(owner, "llmdbench-stacks")
-    if config.pluginmanager.has_plugin("xdist"):
-        config.pluginmanager.register(XdistOwner(owner, max_stacks), "llmdbench-xdist")
+    if config.getoption("dist", "no") != "no" and config.getoption("tx", None) and not config.getoption("collectonly"):
+        config.pluginmanager.register(XdistOwner(owner), "llmdbench-xdist")
 
 
 def stacks_of(config: pytest.Config) -> StackOwner | StackBorrower:
@@ -57,10 +65,18 @@ class StackOwner:
         self._max_stacks = max_stacks
         self._pool: StackPool | None = None
         self._reaper: Reaper | None = None
-        self._before: Any = None
-        self._lines = threading.Lock()
+        self._broker: Broker | None = None
+        self._printing = threading.Lock()
+        #: Lines of other threads, until this one can show them.
+        self._lines: deque[str] = deque()
         #: The cases of this process, until the first of them needs a stack.
         self._planned: dict[str, StackSpec] = {}
+        #: Whether somebody did not want to wait for the end.
+        self._abandoned = False
+        self._before: Any = None
+        if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL:
+            # SIGTERM becomes what Ctrl-C is: an orderly end.
+            self._before = signal.signal(signal.SIGTERM, _interrupt)
 
     @property
     def pool(self) -> StackPool:
@@ -76,9 +92,21 @@ class StackOwner:
             self._pool.plan(self._planned)
         return self._pool
 
+    @property
+    def broker(self) -> Broker:
+        """Where workers borrow, made on first use."""
+        if self._broker is None:
+            from pytest_llmdbench.stacks.broker import Broker
+
+            self._broker = Broker(self.pool, self.say)
+        return self._broker
+
     def acquire(self, spec: StackSpec) -> Endpoint:
         """Borrow a stack for a test in this process. Raises StandupError."""
-        return self.pool.acquire(spec.key, _MYSELF)
+        while (endpoint := self.pool.try_acquire(spec.key, _MYSELF, _SHOW_S)) is None:
+            self._show()
+        self._show()
+        return endpoint
 
     def release(self, key: str) -> None:
         """Give it back."""
@@ -97,29 +125,32 @@ class StackOwner:
         return self._pool.records() if self._pool else []
 
     def say(self, line: str) -> None:
-        """Show one line at once, past pytest's capturing.
+        """Show one line, past pytest's capturing.
 
-        Other threads may call it only while the main thread waits for them: a test that runs would lose its output.
+        Where tests run in this process, another thread's line waits for the main thread: shown at once it would end up
+        in what the running test prints.
         """
-        terminal: Any = self._config.pluginmanager.get_plugin("terminalreporter")
-        if terminal is None:
+        self._lines.append(line)
+        if self._broker is not None or threading.current_thread() is threading.main_thread():
+            self._show()
+
+    def _show(self) -> None:
+        if not self._lines:
             return
-        with self._lines, self._uncaptured():
-            terminal.ensure_newline()
-            terminal.write_line(line)
-            terminal.flush()
-
-    @contextlib.contextmanager
-    def _uncaptured(self) -> Iterator[None]:
+        terminal: Any = self._config.pluginmanager.get_plugin("terminalreporter")
         capture: Any = self._config.pluginmanager.get_plugin("capturemanager")
-        with capture.global_and_fixture_disabled() if capture else contextlib.nullcontext():
-            yield
-
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionstart(self) -> None:
-        """SIGTERM becomes what Ctrl-C is: an orderly end."""
-        if threading.current_thread() is threading.main_thread():
-            self._before = signal.signal(signal.SIGTERM, _interrupt)
+        # Under xdist nothing is captured in the controller, and any thread may come here.
+        captured = capture is not None and self._broker is None
+        with self._printing, capture.global_and_fixture_disabled() if captured else contextlib.nullcontext():
+            while self._lines:
+                line = self._lines.popleft()
+                if terminal is not None:
+                    terminal.ensure_newline()
+                    # Under xdist the reporter forgets that it is in the middle of a line of dots.
+                    if self._config.get_terminal_writer().width_of_current_line:
+                        terminal.write_line("")
+                    terminal.write_line(line)
+                    terminal.flush()
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection_finish(self, session: pytest.Session) -> None:
@@ -131,47 +162,67 @@ class StackOwner:
         self._planned.pop(nodeid, None)
         if self._pool:
             self._pool.finish(nodeid)
+            self._show()
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
-        """Take down what is left, after xdist has ended its workers."""
-        self.close()
+    @pytest.hookimpl(wrapper=True, trylast=True)
+    def pytest_sessionfinish(self, exitstatus: int) -> Generator[None, object, object]:
+        """Take down what is left, after xdist has ended its workers and before the summary."""
+        try:
+            if self._broker is not None:
+                # Workers that are still there (Ctrl-C) would wait for a stack, or their load, until xdist kills them.
+                self._broker.close(interrupted=exitstatus == pytest.ExitCode.INTERRUPTED)
+            return (yield)
+        finally:
+            self._end()
 
     def pytest_unconfigure(self) -> None:
         """The same for a session that never got so far."""
-        self.close()
-        if self._reaper:
-            self._reaper.done()
+        self._end()
         if self._before is not None:
             signal.signal(signal.SIGTERM, self._before)
             self._before = None
 
-    def close(self) -> None:
-        """Take all stacks down and wait for it; Ctrl-C meanwhile is told so and does not stop it."""
-        if self._pool is None:
+    def _end(self) -> None:
+        """Take all stacks down and wait for it, then have the reaper make sure that nothing is left."""
+        if self._pool is None or self._reaper is None or self._abandoned:
             return
-        while True:
-            try:
-                return self._pool.close()
-            except KeyboardInterrupt:
-                self.say("llmdbench: taking stacks down; it ends by itself")
+        from pytest_llmdbench.stacks.processes import MARK
+
+        try:
+            with _patiently():
+                if self._broker is not None:
+                    self._broker.close()
+                while not self._pool.close(_SHOW_S):
+                    self._show()
+                self._show()
+                left = self._reaper.done()
+        except KeyboardInterrupt:
+            # The pipe to the reaper ends with this process.
+            self._abandoned = True
+            raise
+        self._reaper = None
+        os.environ.pop(MARK, None)
+        for line in left:
+            self.say(f"llmdbench: this was left running, and is ended now: {line}")
 
 
 class XdistOwner:
     """What only xdist's controller needs: workers are told where the pool is, and run whole stacks."""
 
-    def __init__(self, owner: StackOwner, max_stacks: int | None) -> None:
+    def __init__(self, owner: StackOwner) -> None:
         self._owner = owner
-        self._max_stacks = max_stacks
-        self._broker: Broker | None = None
+
+    def pytest_xdist_setupnodes(self) -> None:
+        """Be ready before the first worker starts: it has to inherit the run's mark."""
+        _ = self._owner.broker
 
     def pytest_configure_node(self, node: Any) -> None:
         """Tell a worker where to borrow."""
-        if self._broker is None:
-            from pytest_llmdbench.stacks.broker import Broker
+        node.workerinput["llmd_broker"] = self._owner.broker.address
 
-            self._broker = Broker(self._owner.pool, self._owner.say)
-        node.workerinput["llmd_broker"] = self._broker.address
+    def pytest_testnodedown(self, node: Any) -> None:
+        """A worker has ended, or died."""
+        self._owner.broker.gone(node.gateway.id)
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_xdist_make_scheduler(self, config: pytest.Config) -> Any:
@@ -183,21 +234,10 @@ class XdistOwner:
         return StackScheduling(len(parse_tx_spec_config(config)), self._owner.pool.stack_of)
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_xdist_auto_num_workers(self) -> int | None:
-        """``-n auto`` is as many workers as stacks may be up."""
-        return self._max_stacks
-
-    @pytest.hookimpl(tryfirst=True)
     def pytest_handlecrashitem(self, crashitem: str, report: pytest.TestReport) -> None:
         """A case whose worker died is over."""
         report.when = "teardown"  # a phase that reporters know; "???" is dropped by pytest-html
-        self._owner.pool.finish(crashitem)
-
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
-        """Workers have gone."""
-        if self._broker:
-            self._broker.close()
+        self._owner.pytest_runtest_logfinish(crashitem)
 
 
 class StackBorrower:
@@ -253,3 +293,24 @@ def _cases(session: pytest.Session) -> dict[str, StackSpec]:
 def _interrupt(*_: object) -> None:
     raise KeyboardInterrupt("SIGTERM")
 
+
+@contextlib.contextmanager
+def _patiently() -> Iterator[None]:
+    """Answer the first Ctrl-C or SIGTERM with a line and go on; only the second gets through."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    asked: list[int] = []
+
+    def answer(number: int, _: object) -> None:
+        asked.append(number)
+        if len(asked) > 1:
+            raise KeyboardInterrupt
+        os.write(2, _PATIENCE)
+
+    before = {number: signal.signal(number, answer) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -2,29 +2,45 @@
 
 from __future__ import annotations
 
+import contextlib
+import enum
 import threading
 import time
 from collections.abc import Mapping
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_llmdbench.errors import LlmdError, StandupError
-from pytest_llmdbench.stacks.deployment import Deployment, DeploymentFactory, Say
+from pytest_llmdbench.stacks.deployment import Deployment, DeploymentFactory, Interruptible, Say
 from pytest_llmdbench.stacks.spec import Endpoint, StackSpec
 
-#: How often a waiting thread looks up, in seconds, so that Ctrl-C is heard.
-_TICK_S = 0.2
+
+class _State(enum.Enum):
+    DOWN = enum.auto()
+    RISING = enum.auto()
+    UP = enum.auto()
+    FALLING = enum.auto()
 
 
-@dataclass
+@dataclass(eq=False)
 class _Stack:
     spec: StackSpec
+    #: Cases that are not over yet, by node id.
     cases: set[str] = field(default_factory=set)
+    state: _State = _State.DOWN
+    #: Whether it has to go down as soon as it can.
+    unwanted: bool = False
+    thread: threading.Thread | None = None
     deployment: Deployment | None = None
-    endpoint: Future[Endpoint] | None = None
+    endpoint: Endpoint | None = None
+    failure: LlmdError | None = None
+    #: Whether anybody was given the failure in full.
+    told: bool = False
+    #: Who has it, and who had it or asked for it last.
     borrower: str | None = None
-    down: Future[None] | None = None
+    last: str | None = None
+    #: Held during a call on the deployment while the stack is up: calls never overlap.
+    calls: threading.Lock = field(default_factory=threading.Lock)
     uses: int = 0
     standup_s: float | None = None
     teardown_s: float | None = None
@@ -34,87 +50,129 @@ class _Stack:
 class StackPool:
     """All stacks of a session. Every method may be called from any thread.
 
-    ``factories`` maps a scenario's ``deploy`` to what makes its deployment; ``max_stacks`` bounds how many are up at once.
+    ``factories`` maps a scenario's ``deploy`` to what makes its deployment; ``max_stacks`` bounds how many are up at
+    once. ``say`` is called from other threads than the caller's.
     """
 
     def __init__(self, factories: Mapping[str, DeploymentFactory], say: Say, max_stacks: int | None = None) -> None:
         self._factories = factories
-        self._say = say
+        self._show = say
+        self._max_stacks = max_stacks
         self._changed = threading.Condition()
         self._stacks: dict[str, _Stack] = {}
-        self._free = max_stacks
+        self._stack_of: dict[str, str] = {}
+        self._finished: set[str] = set()
+        self._gone: set[str] = set()
         self._closed = False
 
     def plan(self, cases: Mapping[str, StackSpec]) -> None:
         """Say which case (by node id) needs which stack; may be said again, by several workers."""
         with self._changed:
             for nodeid, spec in cases.items():
-                self._stacks.setdefault(spec.key, _Stack(spec)).cases.add(nodeid)
+                stack = self._stacks.setdefault(spec.key, _Stack(spec))
+                self._stack_of[nodeid] = spec.key
+                # The worker that replaces a dead one plans everything again.
+                if nodeid not in self._finished:
+                    stack.cases.add(nodeid)
 
     def stack_of(self, nodeid: str) -> str | None:
         """The key of the stack that a case needs; None for a test that is no case."""
-        with self._changed:
-            return next((key for key, stack in self._stacks.items() if nodeid in stack.cases), None)
+        return self._stack_of.get(nodeid)
 
     def acquire(self, key: str, borrower: str) -> Endpoint:
-        """Wait until the stack is up and nobody has it, and take it.
+        """Wait until the stack is up and nobody has it, and take it; at once if this borrower has it already.
 
         Raises:
-            StandupError: it did not come up, now or earlier; it is not tried again.
+            StandupError: it did not come up, now or earlier (it is not tried again), or the run is ending.
         """
+        while (endpoint := self.try_acquire(key, borrower, 60.0)) is None:
+            pass
+        return endpoint
+
+    def try_acquire(self, key: str, borrower: str, seconds: float) -> Endpoint | None:
+        """As :meth:`acquire`, but None after so many seconds: whoever waits can look after other things in between."""
+        deadline = time.monotonic() + seconds
         with self._changed:
             stack = self._stacks[key]
-            self._wait(lambda: stack.borrower is None)
-            stack.borrower = borrower
-        try:
-            endpoint = self._up(stack)
-        except BaseException:
-            self.release(key, borrower)
-            raise
-        with self._changed:
-            stack.uses += 1
-        return endpoint
+            while True:
+                if stack.failure is not None:
+                    raise self._failure(stack, stack.failure)
+                if self._closed:
+                    raise StandupError(f"stack {key}: the run is ending")
+                if stack.endpoint is not None and not stack.unwanted and stack.borrower in (None, borrower):
+                    stack.uses += stack.borrower is None
+                    stack.borrower = stack.last = borrower
+                    return stack.endpoint
+                if stack.state is _State.DOWN:
+                    self._begin(stack, borrower)
+                remaining = deadline - time.monotonic()
+                if remaining <= 0:
+                    return None
+                self._changed.wait(remaining)
 
     def release(self, key: str, borrower: str) -> None:
         """Give a stack back; without effect if this borrower does not have it."""
         with self._changed:
-            if self._stacks[key].borrower == borrower:
-                self._stacks[key].borrower = None
+            stack = self._stacks[key]
+            if stack.borrower == borrower:
+                stack.borrower = None
+                # Only where a case ran once more after it was over (a rerun) is there none left here.
+                stack.unwanted |= not stack.cases
                 self._changed.notify_all()
 
     def drop(self, borrower: str) -> None:
         """A borrower is gone: whatever it had is free again."""
         with self._changed:
-            keys = list(self._stacks)
-        for key in keys:
-            self.release(key, borrower)
+            self._gone.add(borrower)
+            for key in self._stacks:
+                self.release(key, borrower)
+            self._changed.notify_all()
 
     def reset(self, key: str) -> None:
         """Bring a borrowed stack to the state that every run starts from."""
-        self._deployment(key).reset()
+        stack = self._stacks[key]
+        with stack.calls:
+            self._deployment(stack).reset()
 
     def observe(self, key: str) -> Mapping[str, Any]:
         """What a borrowed stack says of itself since the last reset."""
-        return self._deployment(key).observe()
+        stack = self._stacks[key]
+        with stack.calls:
+            return self._deployment(stack).observe()
 
     def finish(self, nodeid: str) -> None:
         """A case is over. After the last one of a stack its teardown starts, in the background."""
         with self._changed:
-            for stack in self._stacks.values():
-                if nodeid in stack.cases:
-                    stack.cases.discard(nodeid)
-                    if not stack.cases:
-                        self._start_down(stack)
+            self._finished.add(nodeid)
+            key = self._stack_of.get(nodeid)
+            if key is None:
+                return
+            stack = self._stacks[key]
+            stack.cases.discard(nodeid)
+            if not stack.cases and stack.state in (_State.RISING, _State.UP):
+                stack.borrower = None  # whoever still has it borrowed it for a case that is over
+                stack.unwanted = True
+                self._changed.notify_all()
 
-    def close(self) -> None:
-        """Take everything down, side by side, and wait for it; nothing comes up after. Safe to call again."""
+    def close(self, seconds: float | None = None) -> bool:
+        """Take everything down, side by side, and wait, at most so many seconds; whether all is down.
+
+        Nothing comes up after. May be called again, to wait on.
+        """
         with self._changed:
+            interrupted = (
+                [] if self._closed else [s.deployment for s in self._stacks.values() if s.state is _State.RISING]
+            )
             self._closed = True
+            for stack in self._stacks.values():
+                stack.unwanted = True
             self._changed.notify_all()
-            endings = [self._start_down(stack) for stack in self._stacks.values()]
-        for ending in endings:
-            if ending is not None:
-                _result(ending)
+        for deployment in interrupted:
+            if isinstance(deployment, Interruptible):
+                with contextlib.suppress(Exception):  # then it is waited for
+                    deployment.interrupt()
+        with self._changed:
+            return self._changed.wait_for(lambda: self._standing() == 0, seconds)
 
     def records(self) -> list[dict[str, Any]]:
         """What there is to say of each stack that was asked for: key, seconds up and down, uses, error."""
@@ -128,75 +186,92 @@ class StackPool:
                     "error": stack.error,
                 }
                 for stack in self._stacks.values()
-                if stack.endpoint is not None
+                if stack.thread is not None
             ]
 
-    def _up(self, stack: _Stack) -> Endpoint:
-        """The endpoint, standing the stack up if nobody did; the thread that does it is not the one that waits."""
-        with self._changed:
-            if stack.endpoint is None:
-                self._wait(lambda: self._free is None or self._free > 0 or self._closed)
-                if self._closed:
-                    raise StandupError(f"stack {stack.spec.key}: the run is ending")
-                if self._free is not None:
-                    self._free -= 1
-                stack.endpoint = Future()
-                # Not a daemon: the interpreter does not go before a standup has ended and can be taken down.
-                threading.Thread(target=self._stand_up, args=(stack, stack.endpoint), name=stack.spec.key).start()
-        return _result(stack.endpoint)
-
-    def _stand_up(self, stack: _Stack, endpoint: Future[Endpoint]) -> None:
-        began = time.monotonic()
-        try:
-            deployment = self._factories[stack.spec.deploy](stack.spec, self._say)
-            stack.deployment = deployment
-            self._say(f"stack {stack.spec.key}: standing up")
-            answer = deployment.up()
-        except BaseException as error:  # whatever a deployment raises is the answer to everyone who waits
-            stack.error = str(error) or repr(error)
-            endpoint.set_exception(error if isinstance(error, LlmdError) else StandupError(f"{stack.spec.key}: {error!r}"))
+    def _begin(self, stack: _Stack, borrower: str) -> None:
+        """Have a stack stood up if there is room for it; else make room, if nobody but this borrower would miss it."""
+        if self._max_stacks is not None and self._standing() >= self._max_stacks:
+            for other in self._stacks.values():
+                mine = other.last == borrower or other.last in self._gone
+                if other.state is _State.UP and other.borrower is None and mine:
+                    other.unwanted = True
+                    self._changed.notify_all()
+                    return
             return
-        stack.standup_s = time.monotonic() - began
-        self._say(f"stack {stack.spec.key}: up after {stack.standup_s:.1f} s")
-        endpoint.set_result(answer)
+        # A daemon: whoever does not want to wait for a teardown leaves the rest to the reaper.
+        stack.thread = threading.Thread(target=self._live, args=(stack,), name=stack.spec.key, daemon=True)
+        stack.thread.start()
+        stack.state, stack.unwanted, stack.last = _State.RISING, False, borrower
 
-    def _start_down(self, stack: _Stack) -> Future[None] | None:
-        if stack.endpoint is not None and stack.down is None:
-            stack.down = Future()
-            threading.Thread(target=self._take_down, args=(stack, stack.down), name=stack.spec.key).start()
-        return stack.down
+    def _live(self, stack: _Stack) -> None:
+        """A stack's life from up to down; its own thread, whoever waits for it."""
+        try:
+            self._stand_up(stack)
+            with self._changed:
+                self._changed.wait_for(lambda: stack.unwanted)
+                stack.state, stack.endpoint = _State.FALLING, None
+            self._take_down(stack)
+        finally:
+            with self._changed:
+                stack.state, stack.endpoint, stack.deployment = _State.DOWN, None, None
+                self._changed.notify_all()
 
-    def _take_down(self, stack: _Stack, ending: Future[None]) -> None:
-        assert stack.endpoint is not None
-        stack.endpoint.exception()  # a standup under way ends first: only then is all that it started known
+    def _stand_up(self, stack: _Stack) -> None:
+        key, began = stack.spec.key, time.monotonic()
+        self._say(f"stack {key}: standing up")
+        endpoint: Endpoint | None = None
+        try:
+            endpoint = self._deploy(stack).up()
+        except BaseException as error:  # whatever a deployment raises is the answer to everyone who waits
+            failure = error if isinstance(error, LlmdError) else StandupError(f"stack {key}: {error!r}")
+        took = time.monotonic() - began
+        if endpoint is not None:
+            self._say(f"stack {key}: up after {took:.1f} s")
+        with self._changed:
+            if endpoint is not None:
+                stack.state, stack.endpoint, stack.standup_s = _State.UP, endpoint, took
+            else:
+                stack.failure, stack.unwanted = failure, True
+                stack.error = "the run ended before it was up" if self._closed else str(failure)
+            self._changed.notify_all()
+
+    def _deploy(self, stack: _Stack) -> Deployment:
+        deployment = self._factories[stack.spec.deploy](stack.spec, self._say)
+        with self._changed:
+            stack.deployment = deployment
+            if self._closed:  # too late for close() to interrupt it
+                raise StandupError(f"stack {stack.spec.key}: the run is ending")
+        return deployment
+
+    def _take_down(self, stack: _Stack) -> None:
         began = time.monotonic()
         try:
             if stack.deployment is not None:
-                stack.deployment.down()
+                with stack.calls:
+                    stack.deployment.down()
         except Exception as error:  # remembered for the report, and the others are taken down all the same
-            stack.error = f"it could not be taken down: {error}"
+            failed = f"it could not be taken down: {error}"
+            stack.error = f"{stack.error}; and {failed}" if stack.error else failed
+            self._say(f"stack {stack.spec.key}: {failed}")
         stack.teardown_s = time.monotonic() - began
-        with self._changed:
-            if self._free is not None:
-                self._free += 1
-            self._changed.notify_all()
-        ending.set_result(None)
 
-    def _deployment(self, key: str) -> Deployment:
-        deployment = self._stacks[key].deployment
-        assert deployment is not None, key
-        return deployment
+    def _failure(self, stack: _Stack, failure: LlmdError) -> LlmdError:
+        """The whole story for the first who asks, one line for the others."""
+        if not stack.told:
+            stack.told = True
+            return failure
+        first_line = (str(failure).splitlines() or [repr(failure)])[0]
+        return StandupError(f"stack {stack.spec.key} did not come up for an earlier case: {first_line}")
 
-    def _wait(self, until: Any) -> None:
-        while not until():
-            self._changed.wait(_TICK_S)
+    def _standing(self) -> int:
+        return sum(stack.state is not _State.DOWN for stack in self._stacks.values())
 
+    def _deployment(self, stack: _Stack) -> Deployment:
+        if stack.deployment is None:
+            raise StandupError(f"stack {stack.spec.key}: it is down, the run is ending")
+        return stack.deployment
 
-def _result(future: Future[Any]) -> Any:
-    """A future's result, waited for in ticks: a plain wait in the main thread would not hear Ctrl-C everywhere."""
-    while True:
-        try:
-            return future.result(_TICK_S)
-        except TimeoutError:
-            if future.done():
-                return future.result()
+    def _say(self, line: str) -> None:
+        with contextlib.suppress(Exception):  # a line that cannot be shown leaves no stack behind
+            self._show(line)

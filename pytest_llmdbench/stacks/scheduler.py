@@ -1,13 +1,15 @@
 """Which xdist worker runs which test: all cases of one stack in one worker, longest stack first.
 
-xdist's own ``loadgroup`` cannot be used for this: it writes groups into node ids, which breaks ``--lf``, and with pytest 9.2
-it silently does not group at all (pytest-dev/pytest-xdist#1386).
+xdist's own ``loadgroup`` cannot be used for this: it writes groups into node ids, which breaks ``--lf``, and with
+pytest 9.2 it silently does not group at all (pytest-dev/pytest-xdist#1386).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
+
+import pytest
 
 #: A worker starts a test only when it knows the next one, so it is always given this many.
 IN_FLIGHT: Final = 2
@@ -70,23 +72,19 @@ class StackScheduling:
     def add_node_collection(self, node: Node, collection: Sequence[str]) -> None:
         """A worker has collected. A replacement for a dead one is given work at once."""
         self._collections[node] = list(collection)
-        if self._complete:
-            if self._collections[node] != self._collection:
-                raise RuntimeError("a replaced worker collected other tests than those before")
-            return
-        if len(self._collections) >= self._expected:
-            self._complete = True
+        if self._collection is not None:
+            _compare(self._collection, self._collections[node])
+        self._complete |= len(self._collections) >= self._expected
 
     def schedule(self) -> None:
         """Hand out work: once when all have collected, later for replacements."""
         if self._collection is None:
             collections = list(self._collections.values())
-            if any(other != collections[0] for other in collections):
-                raise RuntimeError("the workers collected different tests: is the collection random?")
-            self._collection = collections[0] if collections else []
+            for other in collections[1:]:
+                _compare(collections[0], other)
+            self._collection = collections[0]
             self._units = self._make_units(self._collection)
-        for node in self.nodes:
-            self._feed(node)
+        self._feed_all()
 
     def mark_test_complete(self, node: Node, item_index: int, duration: float = 0) -> None:  # noqa: ARG002
         """A test is over; its worker gets the next one."""
@@ -95,8 +93,7 @@ class StackScheduling:
 
     def mark_test_pending(self, item: str) -> None:
         """xdist asks for a test to be run again (a rerun plugin does): it goes to the front."""
-        assert self._collection is not None
-        self._units.insert(0, [self._collection.index(item)])
+        self._units.insert(0, [(self._collection or []).index(item)])
         for node in self.nodes:
             self._feed(node)
 
@@ -112,13 +109,23 @@ class StackScheduling:
         crashed = sent[0] if sent else None
         if rest:
             self._units.insert(0, rest)
-        for other in self.nodes:
-            self._feed(other)
+        self._feed_all()
         return None if crashed is None or self._collection is None else self._collection[crashed]
+
+    def _feed_all(self) -> None:
+        """Idle workers begin a unit each before any looks ahead into another one."""
+        for node in self.nodes:
+            if self._units and self._takes_work(node) and not self._sent[node] and not self._waiting[node]:
+                self._waiting[node] += self._units.pop(0)
+        for node in self.nodes:
+            self._feed(node)
+
+    def _takes_work(self, node: Node) -> bool:
+        return self._collection is not None and node in self._collections and not node.shutting_down
 
     def _feed(self, node: Node) -> None:
         """Fill a worker up to what it must know, or let it go when there is nothing left for it."""
-        if self._collection is None or node not in self._collections or node.shutting_down:
+        if not self._takes_work(node):
             return
         sent, waiting = self._sent[node], self._waiting[node]
         send: list[int] = []
@@ -144,3 +151,11 @@ class StackScheduling:
             else:
                 stacks.setdefault(key, []).append(index)
         return sorted(stacks.values(), key=len, reverse=True) + single
+
+
+def _compare(one: Sequence[str], other: Sequence[str]) -> None:
+    if one == other:
+        return
+    differing = sorted(set(one) ^ set(other))
+    how = f"only some have {differing[0]}" if differing else "the order differs"
+    raise pytest.UsageError(f"the xdist workers collected different tests ({how}): is the collection random?")

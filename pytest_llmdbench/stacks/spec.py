@@ -11,8 +11,8 @@ from typing import Any
 class StackSpec:
     """One stack to stand up: a scenario with one setup treatment applied.
 
-    ``key`` is what people read (``local``, ``local-tp2``) and is unique in a session; ``config`` is the merged scenario as
-    JSON-able data, so that a spec crosses process borders.
+    ``key`` is what people read (``local``, ``local-tp2``) and is unique in a session; ``config`` is the merged scenario
+    as JSON-able data, so that a spec crosses process borders.
     """
 
     key: str

@@ -95,7 +95,7 @@ def run(program: InferencePerf, told: dict[str, Any], url: str, folder: Path) ->
 
 def metric(url: str, name: str) -> int:
     """The sum of a counter of the simulator."""
-    with urlopen(f"{url}/metrics") as answer:  # noqa: S310 -- the test's own server
+    with urlopen(f"{url}/metrics") as answer:
         lines = answer.read().decode().splitlines()
     return int(sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name}{{", f"{name} "))))
 

@@ -73,7 +73,10 @@ def test_set_wins_over_the_scenario_and_over_other_options(plan: PlanMaker) -> N
         ({"set": ["simulator.itll=1"]}, "--llmd-set: no key 'simulator.itll'; did you mean 'itl'"),
         ({"set": ["deploy=lokal"]}, "--llmd-set: no way to deploy 'lokal'; did you mean 'local'"),
         ({"set": ["harness=guidelm"], "_cases": True}, "guidelm"),
-        ({"workload": ["chatbt_synthetic"], "_cases": True}, "no workload 'chatbt_synthetic'.*did you mean 'chatbot_synthetic'"),
+        (
+            {"workload": ["chatbt_synthetic"], "_cases": True},
+            "no workload 'chatbt_synthetic'.*did you mean 'chatbot_synthetic'",
+        ),
         ({"overrides": ["rte=5"], "_cases": True}, "--llmd-overrides: 'rte' matches nothing in the workload; .*'rate'"),
         ({"slo": ["tftf.p99<=1s"], "_slo": True}, "no metric 'tftf'; did you mean 'ttft'"),
         (
@@ -84,10 +87,15 @@ def test_set_wins_over_the_scenario_and_over_other_options(plan: PlanMaker) -> N
             {"treatments": "run: {factors: {rate: [1, 2]}}\n", "overrides": ["rate=3"], "_cases": True},
             "--llmd-overrides sets 'rate', which the treatments vary",
         ),
-        ({"treatments": "setup: {factors: {simulatr.itl: [1]}}\n"}, r"t\.yaml:1: no key 'simulatr'; did you mean 'simulator'"),
+        (
+            {"treatments": "setup: {factors: {simulatr.itl: [1]}}\n"},
+            r"t\.yaml:1: no key 'simulatr'; did you mean 'simulator'",
+        ),
     ],
 )
-def test_what_cannot_be_meant_is_refused_with_the_way_out(plan: PlanMaker, settings: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_meant_is_refused_with_the_way_out(
+    plan: PlanMaker, settings: dict[str, Any], message: str
+) -> None:
     cases, slo = settings.pop("_cases", False), settings.pop("_slo", False)
     with pytest.raises(DeclarationError, match=message):
         made = plan(**settings)

@@ -94,7 +94,7 @@ def test_everything_needed_to_repeat_a_case_is_in_its_folder(project: pytest.Pyt
     project.runpytest_subprocess("--scenario=one", "--llmd-overrides=requests=2", "--llmd-slo=e2e.p99<=20s")
     (folder,) = (path for path in run_folder(project).iterdir() if path.is_dir())
     case = json.loads((folder / "case.json").read_text())
-    assert case["scenario_merged"]["simulator"]["itl"] == 0.002
+    assert case["scenario_merged"]["simulator"]["itl"] == 0.03
     assert case["scenario_origins"]["simulator.itl"] == "scenarios/one.yaml:2"
     assert "--llmd-overrides=requests=2" in case["provenance"]["command_line"]
     assert case["provenance"]["versions"]["pytest"]
@@ -193,7 +193,7 @@ def test_the_html_report_has_the_numbers_in_columns(project: pytest.Pytester, wo
 
 def test_what_comes_from_outside_is_escaped_in_the_html_report(project: pytest.Pytester) -> None:
     (project.path / "scenarios/one.yaml").write_text(
-        "harness: quick-load\nmodel: {name: '<script>alert(1)</script>'}\nsimulator: {itl: 0.002}\n"
+        "harness: quick-load\nmodel: {name: '<script>alert(1)</script>'}\nsimulator: {itl: 0.03}\n"
     )
     project.runpytest_subprocess("--scenario=one", "--html=r.html", "--self-contained-html")
     assert "<script>alert(1)" not in (project.path / "r.html").read_text()
