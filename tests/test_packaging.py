@@ -55,7 +55,7 @@ def test_the_installed_plugin_finds_its_scenarios_and_workloads_from_an_empty_fo
 
 def test_no_file_of_the_project_names_a_registry_or_a_place_of_this_machine() -> None:
     listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
-    words = ["pypi" + ".org", "pythonhosted", "/" + "work/", "/root" + "/"]
+    words = ["pypi" + ".org", "python" + "hosted", "/" + "work/", "/root" + "/"]
     for name in listed:
         path = ROOT / name
         if path.suffix not in (".png",) and path.is_file():
