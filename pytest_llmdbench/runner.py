@@ -89,7 +89,10 @@ class Runner:
         }
 
     def _write_case(self, folder: Path, profile: Any) -> None:
-        """Everything that says what was run, before it runs: a crash leaves it behind."""
+        """Everything that says what was run, before it runs: a crash leaves it behind.
+
+        ``scenario.yaml`` and ``workload.yaml`` are complete, so that the run can be repeated from its folder alone.
+        """
         case = self._case
         write_json(
             folder / "case.json",
@@ -97,14 +100,14 @@ class Runner:
                 **{key: value for key, value in self._record.items() if key not in ("result", "verdict")},
                 "nodeid": self._node.nodeid,
                 "run": self._bench.run_id,
-                "scenario_merged": case.stack.spec.config,
                 "scenario_origins": {dotted(path): origin for path, origin in case.stack.layers.origins.items()},
                 "stack_facts": dict(self._endpoint.facts),
                 "objectives": [{"objective": one.text, "origin": one.origin} for one in self._slo.objectives],
                 "provenance": provenance(self._bench.command_line, self._bench.config.rootpath),
             },
         )
-        (folder / "workload.yaml").write_text(yaml.safe_dump(dict(profile), sort_keys=False), encoding="utf-8")
+        for name, tree in (("scenario.yaml", case.stack.spec.config), ("workload.yaml", profile)):
+            (folder / name).write_text(yaml.safe_dump(dict(tree), sort_keys=False), encoding="utf-8")
 
 
 def _timeout(expected_s: float | None) -> float:

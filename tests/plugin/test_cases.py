@@ -94,7 +94,6 @@ def test_everything_needed_to_repeat_a_case_is_in_its_folder(project: pytest.Pyt
     project.runpytest_subprocess("--scenario=one", "--llmd-overrides=requests=2", "--llmd-slo=e2e.p99<=20s")
     (folder,) = (path for path in run_folder(project).iterdir() if path.is_dir())
     case = json.loads((folder / "case.json").read_text())
-    assert case["scenario_merged"]["simulator"]["itl"] == 0.03
     assert case["scenario_origins"]["simulator.itl"] == "scenarios/one.yaml:2"
     assert "--llmd-overrides=requests=2" in case["provenance"]["command_line"]
     assert case["provenance"]["versions"]["pytest"]
@@ -104,6 +103,18 @@ def test_everything_needed_to_repeat_a_case_is_in_its_folder(project: pytest.Pyt
     assert result["whole"]["requests"]["completed"] == 2
     assert "overloaded" in result["server"]["lateness"]
     assert json.loads((folder / "verdict.json").read_text())["outcome"] == "PASS"
+
+
+def test_a_run_can_be_repeated_from_its_folder_alone(project: pytest.Pytester) -> None:
+    project.runpytest_subprocess("--scenario=one", "--llmd-overrides=requests=2", "--llmd-set=simulator.seed=5")
+    (folder,) = (path for path in run_folder(project).iterdir() if path.is_dir())
+    done = project.runpytest_subprocess(
+        f"--scenario={folder}/scenario.yaml", f"--llmd-workload={folder}/workload.yaml", "--llmd-results=again"
+    )
+    assert done.ret == 0
+    (again,) = (project.path / "again").glob("*/*/result.json")
+    assert json.loads(again.read_text())["whole"]["requests"]["completed"] == 2
+    assert (again.parent / "scenario.yaml").read_text() == (folder / "scenario.yaml").read_text()
 
 
 def test_a_secret_on_the_command_line_is_not_stored(project: pytest.Pytester) -> None:
