@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -39,16 +40,18 @@ class Bench:
     @property
     def asked_for(self) -> bool:
         """Whether any option of ours is set: a project that merely has the plugin installed sets none."""
-        return len(self.settings) > 0
+        return self.settings.any
 
     @cached_property
     def plan(self) -> Plan:
-        """What was declared and asked for. Pure; raises nothing yet."""
+        """What was declared and asked for. Raises DeclarationError for what is wrong in the environment."""
+        if self.settings.problems:
+            raise DeclarationError("\n".join(self.settings.problems))
         from pytest_llmdbench.declared.places import Places, shipped_root
         from pytest_llmdbench.plan import Plan
 
         roots = dict.fromkeys([Path.cwd(), self.config.rootpath, shipped_root()])
-        return Plan(Places(tuple(roots)), self.settings, self.settings.origin, self._harness, tuple(self.deployments()))
+        return Plan(Places(tuple(roots)), self.settings, self._harness, tuple(self.deployments()))
 
     @property
     def run_id(self) -> str:
@@ -62,7 +65,20 @@ class Bench:
     @property
     def folder(self) -> Path:
         """Where this session's results go; made when the first one is written."""
-        return Path(self.settings.get("results", "llmdbench-results")).absolute() / self.run_id
+        return self._results / self.run_id
+
+    @property
+    def _results(self) -> Path:
+        return Path(self.settings.get("results", "llmdbench-results")).expanduser().absolute()
+
+    def check(self) -> None:
+        """Find what cannot be meant before anything starts. Raises DeclarationError."""
+        self.plan.check()
+        there = next(place for place in (self._results, *self._results.parents) if place.exists())
+        if not there.is_dir() or not os.access(there, os.W_OK):
+            given = self.settings.given("results")
+            origin = given[-1].origin if given else "results"
+            raise DeclarationError(f"{origin}: cannot write to {self._results}: {there} is not a writable folder")
 
     def deployments(self) -> Mapping[str, DeploymentFactory]:
         """Every way to deploy: our own and those that other plugins add."""
@@ -84,14 +100,13 @@ class Bench:
                 )
         return self.plan.cases(names, harness, asked_by=asked_by)
 
-    def objectives(self, case: Case, node: pytest.Item) -> tuple[Objective, ...]:
+    def objectives(self, case: Case, node: pytest.Item | pytest.Collector | Any) -> tuple[Objective, ...]:
         """The SLO of a case in one test. Raises DeclarationError for a marker that cannot be meant."""
         from pytest_llmdbench.declared.objective import parse_objectives
 
         marks = reversed(list(node.iter_markers("slo")))
-        path, line, _ = node.location
-        origin = f"{path}:{(line or 0) + 1} @slo"
-        of_test = [one for mark in marks for one in parse_objectives(map(str, mark.args), origin)]
+        test, _, _ = node.nodeid.partition("[")
+        of_test = [one for mark in marks for one in parse_objectives(map(str, mark.args), f"@slo of {test}")]
         return self.plan.objectives(case, of_test)
 
     @cached_property

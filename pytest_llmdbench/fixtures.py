@@ -48,26 +48,34 @@ class Slo:
         self.objectives = objectives
         self._case = case
         self._record = record
-        self._pending: list[tuple[Result, Path]] = []
+        self._runs: list[tuple[Result, Path]] = []
+        self._pending: list[Result] = []
 
     def expect(self, result: Result, folder: Path) -> None:
         """Remember a result that has to be judged before the test is over."""
-        self._pending.append((result, folder))
+        self._runs.append((result, folder))
+        self._pending.append(result)
 
     def judge(self, result: Result) -> Verdict:
-        """The verdict on a result, without asserting it; kept in the record and beside the result."""
+        """The verdict on a result, without asserting it: whether the test passes is then the test's own matter.
+
+        It is kept beside the result; the reports show the worst of a case.
+        """
+        from pytest_llmdbench.results.record import result_facts
         from pytest_llmdbench.results.store import write_json
-        from pytest_llmdbench.verdicts.verdict import judge
+        from pytest_llmdbench.verdicts.verdict import RANK, judge
 
         verdict = judge(result, self.objectives, self._case.stack.scenario.sanity.max_error_rate)
-        rank = ("PASS", "INVALID", "FAIL")
         earlier = self._record.get("verdict")
-        if earlier is None or rank.index(verdict.outcome) >= rank.index(earlier["outcome"]):
-            self._record["verdict"] = verdict.to_json()
-        for pending, folder in self._pending:
-            if pending is result:
+        worst = earlier is None or RANK[verdict.outcome] >= RANK[earlier["outcome"]]
+        for judged, folder in self._runs:
+            if judged is result:
                 write_json(folder / "verdict.json", verdict.to_json())
-        self._pending = [pending for pending in self._pending if pending[0] is not result]
+                if worst:
+                    self._record["folder"] = str(folder)
+        if worst:
+            self._record |= {"result": result_facts(result), "verdict": verdict.to_json()}
+        self._pending = [pending for pending in self._pending if pending is not result]
         return verdict
 
     def verify(self, result: Result) -> None:
@@ -83,7 +91,7 @@ class Slo:
 
     def verify_rest(self) -> None:
         """Verify every result that the test did not judge itself: a load that ran is never passed unseen."""
-        for result, _ in list(self._pending):
+        for result in list(self._pending):
             self.verify(result)
 
 
@@ -95,7 +103,7 @@ SLO: pytest.StashKey[Slo] = pytest.StashKey()
 @pytest.fixture
 def llmd_case(request: pytest.FixtureRequest) -> Case:
     """The case of this test: its stack, its load. Parametrized by --scenario, --treatments and the workload marker."""
-    from pytest_llmdbench.reports.record import case_facts
+    from pytest_llmdbench.results.record import case_facts
 
     case: Case = request.param
     request.node.stash[RECORD] = case_facts(case)
@@ -103,16 +111,16 @@ def llmd_case(request: pytest.FixtureRequest) -> Case:
 
 
 @pytest.fixture
-def slo(request: pytest.FixtureRequest, llmd_case: Case) -> Slo:
-    """The objectives of this case. ``slo.verify(result)`` asserts them all at once."""
+def llmd_slo(request: pytest.FixtureRequest, llmd_case: Case) -> Slo:
+    """What ``slo`` gives; the plugin's own fixtures use it, so that a project may call something of its own ``slo``."""
     made = Slo(llmd_case, bench_of(request.config).objectives(llmd_case, request.node), request.node.stash[RECORD])
     request.node.stash[SLO] = made
     return made
 
 
 @pytest.fixture
-def stack(request: pytest.FixtureRequest, llmd_case: Case) -> Iterator[BorrowedStack]:
-    """The running stack of this case, stood up when the first case needs it; borrowed for this test alone."""
+def llmd_stack(request: pytest.FixtureRequest, llmd_case: Case) -> Iterator[BorrowedStack]:
+    """What ``stack`` gives."""
     from pytest_llmdbench.stacks.ownership import stacks_of
 
     source = stacks_of(request.config)
@@ -124,14 +132,33 @@ def stack(request: pytest.FixtureRequest, llmd_case: Case) -> Iterator[BorrowedS
 
 
 @pytest.fixture
-def run(request: pytest.FixtureRequest, llmd_case: Case, slo: Slo, stack: BorrowedStack) -> Runner:
-    """Runs the load of this case against its stack: ``result = run()``; ``run(rate=5)`` overrides the load."""
+def llmd_run(request: pytest.FixtureRequest, llmd_case: Case, llmd_slo: Slo, llmd_stack: BorrowedStack) -> Runner:
+    """What ``run`` gives."""
     from pytest_llmdbench.runner import Runner
 
-    return Runner(request.node, bench_of(request.config), llmd_case, slo, stack.endpoint, request.node.stash[RECORD])
+    bench, record = bench_of(request.config), request.node.stash[RECORD]
+    return Runner(request.node, bench, llmd_case, llmd_slo, llmd_stack.endpoint, record)
 
 
 @pytest.fixture
-def result(run: Runner) -> Result:
+def slo(llmd_slo: Slo) -> Slo:
+    """The objectives of this case. ``slo.verify(result)`` asserts them all at once."""
+    return llmd_slo
+
+
+@pytest.fixture
+def stack(llmd_stack: BorrowedStack) -> BorrowedStack:
+    """The running stack of this case, stood up when the first case needs it; borrowed for this test alone."""
+    return llmd_stack
+
+
+@pytest.fixture
+def run(llmd_run: Runner) -> Runner:
+    """Runs the load of this case against its stack: ``result = run()``; ``run(rate=5)`` overrides the load."""
+    return llmd_run
+
+
+@pytest.fixture
+def result(llmd_run: Runner) -> Result:
     """What one run of the load measured; the run is over when the test begins."""
-    return run()
+    return llmd_run()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import pytest
 
+from pytest_llmdbench.asked import Given
 from pytest_llmdbench.errors import DeclarationError
 
 #: ``names``: repeatable and comma-separated; ``texts``: repeatable, commas belong to the text.
@@ -69,73 +71,110 @@ def add_options(parser: pytest.Parser) -> None:
             group.addoption(option.flag, dest=option.dest, action="store_true", default=None, help=text)
         else:
             action = "append" if option.kind in ("names", "texts") else "store"
-            # The command line's own check: argparse names the flag and the value.
-            kind = int if option.kind == "number" else str
             group.addoption(
-                option.flag, dest=option.dest, action=action, type=kind, default=None, metavar=option.metavar, help=text
+                option.flag, dest=option.dest, action=action, default=None, metavar=option.metavar, help=text
             )
         ini: Any = {"flag": "bool", "names": "linelist", "texts": "linelist"}.get(option.kind, "string")
         parser.addini(option.dest, option.help.replace("%%", "%"), type=ini, default=None)
 
 
-class Settings(Mapping[str, Any]):
-    """The options' values by word (``settings["dry_run"]``), None where nobody set one; and where each came from."""
+class Settings:
+    """The options' values by word (``dry_run``), from ini file, environment and command line.
+
+    What is wrong in the environment is kept in ``problems`` rather than raised: variables of ours may stand around a
+    project that has no benchmarks.
+    """
 
     def __init__(self, config: pytest.Config, environ: Mapping[str, str] = os.environ) -> None:
-        self._values: dict[str, Any] = {}
-        self.origins: dict[str, str] = {}
+        self._given: dict[str, list[Given]] = {}
+        self.problems: list[str] = []
+        folder = config.inipath.parent if config.inipath else config.rootpath
         for option in OPTIONS:
-            for origin, value in (
-                (option.flag, getattr(config.option, option.dest, None)),
-                (f"${option.variable}", _from_variable(option, environ.get(option.variable))),
-                (f"ini key {option.dest}", _from_ini(option, config.getini(option.dest))),
-            ):
-                if value is not None:
-                    self._values[option.word] = _names(value) if option.kind == "names" else value
-                    self.origins[option.word] = origin
-                    break
+            found = _from_ini(option, config.getini(option.dest), folder)
+            try:
+                found += _from_variable(option, environ.get(option.variable))
+            except DeclarationError as error:
+                self.problems.append(str(error))
+            found += _from_command_line(option, getattr(config.option, option.dest, None))
+            if found:
+                self._given[option.word] = found
 
-    def __getitem__(self, word: str) -> Any:
-        return self._values[word]
+    @property
+    def explicit(self) -> bool:
+        """Whether anything stands on the command line or in the ini file."""
+        return any(one.nearness != 1 for given in self._given.values() for one in given)
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
+    @property
+    def any(self) -> bool:
+        """Whether anybody asked for anything."""
+        return any(given[-1].value for given in self._given.values())
 
-    def __len__(self) -> int:
-        return len(self._values)
+    def given(self, word: str) -> Sequence[Given]:
+        """Every value that was given, the nearest last; only repeatable texts add up, of others the nearest counts."""
+        return self._given.get(word, [])
 
-    def origin(self, word: str) -> str:
-        """Where a value came from: ``--llmd-model``, ``$LLMDBENCH_MODEL`` or ``ini key llmd_model``."""
-        return self.origins[word]
+    def get(self, word: str, default: Any = None) -> Any:
+        """The nearest value, or the default where nobody set one."""
+        given = self._given.get(word)
+        return given[-1].value if given else default
 
 
-def _from_variable(option: Option, text: str | None) -> Any:
+def _from_command_line(option: Option, value: Any) -> list[Given]:
+    if value is None:
+        return []
+    if option.kind == "number":
+        value = _number(str(value), option.flag)
+    return _made(option, 2, option.flag, value)
+
+
+def _from_variable(option: Option, text: str | None) -> list[Given]:
+    origin = f"${option.variable}"
     if text is None or not text.strip():
-        return None
-    match option.kind:
-        case "flag":
-            return text.strip().lower() in ("1", "true", "yes", "on") or None
-        case "number":
-            return _number(text, f"${option.variable}")
-        case "names" | "texts":
-            return [text]
-        case _:
-            return text
+        return []
+    value: Any = text
+    if option.kind == "flag":
+        value = _flag(text, origin)
+    elif option.kind == "number":
+        value = _number(text, origin)
+    elif option.kind in ("names", "texts"):
+        value = [text]
+    return _made(option, 1, origin, value)
 
 
-def _from_ini(option: Option, value: Any) -> Any:
+def _from_ini(option: Option, value: Any, folder: Path) -> list[Given]:
+    origin = f"ini key {option.dest}"
     if not value:
-        return None
-    return _number(value, f"ini key {option.dest}") if option.kind == "number" else value
+        return []
+    if option.kind == "number":
+        value = _number(value, origin)
+    elif option.word in ("treatments", "results"):
+        value = str(folder / Path(value).expanduser())
+    elif option.kind == "names":
+        # Paths in an ini file are relative to it; names stay names.
+        value = [str(folder / name) if name.startswith(("./", "../")) else name for name in value]
+    return _made(option, 0, origin, value)
+
+
+def _made(option: Option, nearness: int, origin: str, value: Any) -> list[Given]:
+    """Each text is a value of its own; names are one list, each once, in the order given."""
+    if option.kind == "texts":
+        return [Given(nearness, origin, text) for text in value]
+    if option.kind == "names":
+        value = list(dict.fromkeys(name.strip() for part in value for name in part.split(",") if name.strip()))
+        if not value:
+            raise DeclarationError(f"{origin}: no name given")
+    return [Given(nearness, origin, value)]
+
+
+def _flag(text: str, origin: str) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    try:
+        return words[text.strip().lower()]
+    except KeyError:
+        raise DeclarationError(f"{origin}: expected true or false, found {text!r}") from None
 
 
 def _number(text: str, origin: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise DeclarationError(f"{origin}: expected a whole number, found {text!r}") from None
-
-
-def _names(values: list[str]) -> list[str]:
-    """Each name once, in the order given."""
-    return list(dict.fromkeys(name.strip() for value in values for name in value.split(",") if name.strip()))
+    if not text.strip().isdecimal() or int(text) < 1:
+        raise DeclarationError(f"{origin}: expected a whole number of at least 1, found {text!r}")
+    return int(text)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
+from pytest_llmdbench.asked import Asked
 from pytest_llmdbench.declared.layers import Layers
 from pytest_llmdbench.declared.objective import Objective, nearest_wins, parse_objectives
-from pytest_llmdbench.declared.overrides import apply_overrides, parse_overrides
+from pytest_llmdbench.declared.overrides import parse_overrides
 from pytest_llmdbench.declared.places import Places, stem
 from pytest_llmdbench.declared.scenario import Scenario
 from pytest_llmdbench.declared.source import load_yaml
@@ -18,7 +20,8 @@ from pytest_llmdbench.declared.strict import read_model
 from pytest_llmdbench.declared.treatments import Treatment, Treatments, load_treatments
 from pytest_llmdbench.declared.workload import Workload, load_workload
 from pytest_llmdbench.errors import DeclarationError, nearest
-from pytest_llmdbench.harnesses.harness import Harness, PlannedStage
+from pytest_llmdbench.harnesses.harness import Harness
+from pytest_llmdbench.planned_load import Overrides, PlannedLoad, plan_load
 from pytest_llmdbench.stacks.spec import StackSpec
 
 #: The scenario that runs when nobody names one: the embedded stack, which every machine can hold.
@@ -38,18 +41,6 @@ class PlannedStack:
 
 
 @dataclass(frozen=True, eq=False)
-class PlannedLoad:
-    """A workload with one run treatment: the profile that the harness gets, but for what only a running stack knows."""
-
-    workload: Workload
-    harness: Harness
-    treatment: Treatment | None
-    profile: Mapping[str, Any]
-    stages: Sequence[PlannedStage]
-    expected_s: float | None
-
-
-@dataclass(frozen=True, eq=False)
 class Case:
     """One pytest item: a stack, a load, and what is good enough."""
 
@@ -65,38 +56,55 @@ class Case:
 
 @dataclass
 class Plan:
-    """All that was declared and asked for; the cases of each benchmark are made from it.
-
-    ``settings`` are the options by word, ``origin`` says where one came from.
-    """
+    """All that was declared and asked for; the cases of each benchmark are made from it."""
 
     places: Places
-    settings: Mapping[str, Any]
-    origin: Callable[[str], str]
+    asked: Asked
     harnesses: Callable[[str], Harness]
     deployments: Sequence[str]
     _loads: dict[tuple[str, str, bool], tuple[PlannedLoad, ...]] = field(default_factory=dict)
 
+    def check(self) -> None:
+        """Find what cannot be meant in the options, before anything is collected. Raises DeclarationError."""
+        harness = self.asked.get("harness") or self.treatments.harness
+        for stack in self.stacks:
+            self.harnesses(harness or stack.scenario.harness)
+            for name in self.asked.get("workload", ()):
+                self._find(name, harness or stack.scenario.harness)
+        _ = self.overrides, self.option_objectives
+
     @cached_property
     def treatments(self) -> Treatments:
         """The treatments file, or none."""
-        return load_treatments(Path(self.settings["treatments"])) if "treatments" in self.settings else Treatments()
+        path = self.asked.get("treatments")
+        return load_treatments(Path(path).expanduser()) if path else Treatments()
+
+    @cached_property
+    def overrides(self) -> tuple[Overrides, ...]:
+        """What the options change in every load, the nearest last."""
+        return tuple((parse_overrides(one.value, one.origin), one.origin) for one in self.asked.given("overrides"))
 
     @cached_property
     def option_objectives(self) -> tuple[Objective, ...]:
         """The objectives given as an option: the nearest of all."""
-        return parse_objectives(self.settings["slo"], self.origin("slo")) if "slo" in self.settings else ()
+        return nearest_wins(*(parse_objectives([one.value], one.origin) for one in self.asked.given("slo")))
 
     @cached_property
     def stacks(self) -> tuple[PlannedStack, ...]:
         """Scenarios x setup treatments. Raises DeclarationError for anything in them that cannot be meant."""
-        paths = [self.places.scenario(given) for given in self.settings.get("scenario", [DEFAULT_SCENARIO])]
-        names = [stem(path) for path in paths]
-        for name in names:
-            if names.count(name) > 1:
-                raise DeclarationError(f"--scenario: two scenarios named '{name}'; rename one of the files")
+        paths = [self.places.scenario(given) for given in self.asked.get("scenario", (DEFAULT_SCENARIO,))]
         setups: Sequence[Treatment | None] = self.treatments.setup or (None,)
-        return tuple(self._stack(path, setup) for path in paths for setup in setups)
+        stacks = tuple(self._stack(path, setup) for path in paths for setup in setups)
+        keys = [stack.spec.key for stack in stacks]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise DeclarationError(f"two stacks would be called '{key}'; rename a scenario or a setup treatment")
+        for path in paths:
+            _refuse_equal(
+                ((stack.setup, stack.spec.config) for stack in stacks if stack.name == stem(path)),
+                f"stack from {path}",
+            )
+        return stacks
 
     def cases(
         self, workloads: Sequence[str] = (), harness: str | None = None, *, asked_by: str = "the benchmark"
@@ -106,12 +114,12 @@ class Plan:
         Raises:
             DeclarationError: unknown workload or harness, an override that matches nothing, no workload at all.
         """
-        names = self.settings.get("workload") or ([self.treatments.workload] if self.treatments.workload else workloads)
+        names = self.asked.get("workload") or ([self.treatments.workload] if self.treatments.workload else workloads)
         if not names:
             raise DeclarationError(
                 f"{asked_by} names no workload: give it @pytest.mark.workload('NAME'), or say --llmd-workload"
             )
-        harness = self.settings.get("harness") or self.treatments.harness or harness
+        harness = self.asked.get("harness") or self.treatments.harness or harness
         return [
             Case(stack, load)
             for stack in self.stacks
@@ -122,32 +130,40 @@ class Plan:
         ]
 
     def objectives(self, case: Case, of_test: Iterable[Objective]) -> tuple[Objective, ...]:
-        """The SLO of a case: scenario < workload < test < option, the nearest on each subject."""
-        return nearest_wins(case.stack.objectives, case.load.workload.objectives, of_test, self.option_objectives)
+        """The SLO of a case: scenario < workload < test < option, the nearest on each subject.
 
-    def scenario_layers(self, path: Path, setup: Treatment | None = None) -> Layers:
-        """One scenario with everything laid over it: treatment, then options."""
-        layers = Layers()
-        layers.add_source(load_yaml(path))
-        for key, value in (setup.overrides if setup else {}).items():
-            layers.put(key, value, setup.origin if setup else "")
-        for key, value, origin in self._assignments():
-            layers.put(key, value, origin)
-        return layers
+        Raises:
+            DeclarationError: an objective on a stage that the load does not have.
+        """
+        merged = nearest_wins(case.stack.objectives, case.load.workload.objectives, of_test, self.option_objectives)
+        stages = len(case.load.stages)
+        for objective in merged:
+            if stages and objective.stage is not None and objective.stage >= stages:
+                raise DeclarationError(
+                    f"{objective.origin}: objective '{objective.text}': "
+                    f"the last stage of {case.load.workload.name} is stage{stages - 1}"
+                )
+        return merged
 
-    def _assignments(self) -> Iterable[tuple[str, Any, str]]:
-        """What the options set in every scenario: key, value, origin."""
+    def _assignments(self) -> list[tuple[str, Any, str]]:
+        """What the options set in every scenario: key, value, origin; the nearest last, ``set`` after its like."""
+        found: list[tuple[int, str, Any, str]] = []
         for word, key in (("model", "model.name"), ("harness", "harness")):
-            if word in self.settings:
-                yield key, self.settings[word], self.origin(word)
-        for text in self.settings.get("set", ()):
-            for key, value in parse_overrides(text, self.origin("set")).items():
-                yield key, value, self.origin("set")
+            found += [(one.nearness, key, one.value, one.origin) for one in self.asked.given(word)]
+        for one in self.asked.given("set"):
+            example = "model.name=facebook/opt-125m"
+            for key, value in parse_overrides(one.value, one.origin, example).items():
+                found.append((one.nearness, key, value, one.origin))
+        return [(key, value, origin) for _, key, value, origin in sorted(found, key=lambda entry: entry[0])]
 
     def _stack(self, path: Path, setup: Treatment | None) -> PlannedStack:
-        layers = self.scenario_layers(path, setup)
+        layers = Layers()
+        layers.add_source(load_yaml(path))
         if setup:
-            _refuse_fixed({key: origin for key, _, origin in self._assignments()}, self.treatments.setup)
+            for key, value in setup.overrides.items():
+                layers.put(key, value, setup.origin)
+        for key, value, origin in self._assignments():
+            layers.put(key, value, origin)
         scenario = read_model(Scenario, layers)
         if scenario.deploy not in self.deployments:
             hint = nearest(scenario.deploy, self.deployments)
@@ -165,29 +181,21 @@ class Plan:
     def _planned_loads(self, name: str, harness_name: str, quick: bool) -> tuple[PlannedLoad, ...]:
         key = (name, harness_name, quick)
         if key not in self._loads:
-            path = self.places.workload(name, harness_name)
-            # A workload lies in its harness's folder; the folder's name decides if the name was given with it.
-            folder = path.parent.name
-            harness = self.harnesses(folder if "/" in name and path.parent.parent.name == "workloads" else harness_name)
+            harness, path = self._find(name, harness_name)
             workload = _workload(path, harness.name)
             runs: Sequence[Treatment | None] = self.treatments.run or (None,)
-            self._loads[key] = tuple(self._planned_load(workload, harness, run, quick) for run in runs)
+            loads = tuple(plan_load(workload, harness, run, self.overrides, quick=quick) for run in runs)
+            _refuse_equal(((load.treatment, load.profile) for load in loads), f"load of {workload.name}")
+            self._loads[key] = loads
         return self._loads[key]
 
-    def _planned_load(self, workload: Workload, harness: Harness, run: Treatment | None, quick: bool) -> PlannedLoad:
-        profile: Mapping[str, Any] = workload.profile
-        if quick and workload.header.quick:
-            profile = apply_overrides(profile, workload.header.quick, harness.known_keys, f"{workload.path}: quick")
-        if run:
-            profile = apply_overrides(profile, run.overrides, harness.known_keys, run.origin)
-        for text in self.settings.get("overrides", ()):
-            overrides = parse_overrides(text, self.origin("overrides"))
-            if run:
-                _refuse_fixed(dict.fromkeys(overrides, self.origin("overrides")), self.treatments.run)
-            profile = apply_overrides(profile, overrides, harness.known_keys, self.origin("overrides"))
-        return PlannedLoad(
-            workload, harness, run, profile, tuple(harness.stages(profile)), harness.expected_seconds(profile)
-        )
+    def _find(self, name: str, harness_name: str) -> tuple[Harness, Path]:
+        """A workload's file and its harness: the folder's where the name was given with it."""
+        harness = self.harnesses(harness_name)
+        path = self.places.workload(name, harness.name)
+        if "/" in name and path.parent.parent.name == "workloads":
+            harness = self.harnesses(path.parent.name)
+        return harness, path
 
 
 @cache
@@ -195,9 +203,15 @@ def _workload(path: Path, harness: str) -> Workload:
     return load_workload(path, harness)
 
 
-def _refuse_fixed(fixed: Mapping[str, str], treatments: Sequence[Treatment]) -> None:
-    """An option that sets what the treatments vary would make them all the same: say so, do not measure it."""
-    for key, origin in fixed.items():
-        levels = [treatment.overrides[key] for treatment in treatments if key in treatment.overrides]
-        if any(level != levels[0] for level in levels):
-            raise DeclarationError(f"{origin} sets '{key}', which the treatments vary; take it out of one of them")
+def _refuse_equal(made: Iterable[tuple[Treatment | None, Any]], what: str) -> None:
+    """Treatments that come out the same vary nothing: say so, do not measure it."""
+    seen: dict[str, Treatment] = {}
+    for treatment, outcome in made:
+        if treatment is None:
+            continue
+        first = seen.setdefault(json.dumps(outcome, sort_keys=True, default=str), treatment)
+        if first is not treatment:
+            raise DeclarationError(
+                f"{treatment.origin}: treatments '{first.name}' and '{treatment.name}' make the same {what}: "
+                "their keys do nothing there, or an option sets what they vary"
+            )

@@ -7,12 +7,21 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdbench.bench import bench_of
+from pytest_llmdbench.bench import Bench, bench_of
 from pytest_llmdbench.errors import DeclarationError, LlmdError
-from pytest_llmdbench.fixtures import RECORD, SLO, llmd_case, result, run, slo, stack
+from pytest_llmdbench.fixtures import RECORD, SLO, llmd_case, llmd_run, llmd_slo, llmd_stack, result, run, slo, stack
 from pytest_llmdbench.options import add_options
 
-__all__ = ["llmd_case", "result", "run", "slo", "stack"]  # fixtures, which pytest finds here
+__all__ = [
+    "llmd_case",
+    "llmd_run",
+    "llmd_slo",
+    "llmd_stack",
+    "result",
+    "run",
+    "slo",
+    "stack",
+]  # fixtures, which pytest finds here
 
 _CASE = "llmd_case"
 
@@ -52,8 +61,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.dist, config.option.tx, config.option.numprocesses = "no", [], None
     if bench.asked_for:
         if not bench.is_worker:
-            _checked(lambda: bench.plan.stacks)
-            _checked(lambda: bench.plan.option_objectives)
+            _check(bench)
         _start_using(config)
 
 
@@ -63,7 +71,8 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int | None:
     bench = _checked(bench_of, config)
     if not bench.asked_for:
         return None
-    stacks = len(_checked(lambda: bench.plan.stacks))
+    _check(bench)
+    stacks = len(bench.plan.stacks)
     allowed: int = bench.settings.get("max_stacks", stacks)
     return min(stacks, allowed)
 
@@ -81,6 +90,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         _start_using(metafunc.config)
     try:
         cases = bench.cases(metafunc.definition, metafunc.definition.nodeid)
+        for case in cases:
+            bench.objectives(case, metafunc.definition)
     except DeclarationError as error:
         raise pytest.Collector.CollectError(str(error)) from error
     metafunc.parametrize(_CASE, cases, indirect=True, ids=[case.id for case in cases])
@@ -108,10 +119,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
     from pytest_llmdbench.reports.terminal import plan_lines
 
     terminal: Any = session.config.pluginmanager.get_plugin("terminalreporter")
+    write = terminal.write_line if terminal else print
     cases = [case for case in map(_case_of, session.items) if case is not None]
-    terminal.section("llmdbench plan", "=")
-    for line in plan_lines(cases):
-        terminal.write_line(line)
+    for line in ("", *plan_lines(cases)):
+        write(line)
     return True
 
 
@@ -130,14 +141,15 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Put the case's record on its report, and show our own errors as the sentences that they are."""
     report = yield
-    record = item.stash.get(RECORD, None)
-    if record is None or (call.when != "call" and not report.failed):
+    kept = item.stash.get(RECORD, None)
+    if kept is None or (call.when != "call" and not report.failed):
         return report
     from pytest_llmdbench.reports.html import details
-    from pytest_llmdbench.reports.record import properties
+    from pytest_llmdbench.results.record import properties
     from pytest_llmdbench.verdicts.verdict import NotPassed
 
     error = call.excinfo.value if call.excinfo else None
+    record = dict(kept)
     if isinstance(error, NotPassed | LlmdError):
         report.longrepr = str(error)
     if report.failed and not isinstance(error, NotPassed):
@@ -146,7 +158,8 @@ def pytest_runtest_makereport(
         record["error"] = str(error)
     report.llmd = record  # type: ignore[attr-defined]
     # JUnit takes an item's properties from the report of its teardown, other readers from that of its call.
-    item.user_properties += properties(record)
+    others = [one for one in item.user_properties if not one[0].startswith("llmd.")]
+    item.user_properties[:] = [*others, *properties(record)]
     report.user_properties = list(item.user_properties)
     report.extras = [*getattr(report, "extras", []), details(record)]  # type: ignore[attr-defined]
     return report
@@ -169,6 +182,18 @@ def _start_using(config: pytest.Config) -> None:
     ownership.configure(config, bench.deployments, bench.settings.get("max_stacks"))
     if not bench.is_worker:
         config.pluginmanager.register(RecordCollector(bench), "llmdbench-records")
+
+
+def _check(bench: Bench) -> None:
+    """A usage error for what cannot be meant, unless it comes from the environment alone.
+
+    Variables may be there for another project; what is wrong in them comes up when the first benchmark is collected.
+    """
+    try:
+        bench.check()
+    except LlmdError as error:
+        if bench.settings.explicit:
+            raise pytest.UsageError(str(error)) from error
 
 
 def _case_of(item: pytest.Item) -> Any:

@@ -13,7 +13,7 @@ from pydantic_core import PydanticUndefined
 
 from pytest_llmdbench.declared.metrics import METRICS, UNITS
 from pytest_llmdbench.declared.scenario import Scenario
-from pytest_llmdbench.declared.tokens import TOKENS
+from pytest_llmdbench.declared.tokens import FILLED, TOKENS
 from pytest_llmdbench.declared.workload import Header
 from pytest_llmdbench.options import OPTIONS
 
@@ -72,8 +72,8 @@ def _keys(model: Any, prefix: str = "") -> Iterator[tuple[str, str, str]]:
 
 
 def _tokens() -> str:
-    rows = [(f"`REPLACE_ENV_{name}`", meaning) for name, meaning in TOKENS.items()]
-    return "\n# Tokens in llm-d-benchmark's profiles\n\n" + _table(("token", "stands for"), rows)
+    rows = [(f"`REPLACE_ENV_{name}`", meaning, "yes" if name in FILLED else "no") for name, meaning in TOKENS.items()]
+    return "\n# Tokens in llm-d-benchmark's profiles\n\n" + _table(("token", "stands for", "filled in"), rows)
 
 
 def _metrics() -> str:

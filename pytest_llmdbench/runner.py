@@ -11,8 +11,8 @@ import yaml
 from pytest_llmdbench.declared.overrides import apply_overrides
 from pytest_llmdbench.declared.source import dotted
 from pytest_llmdbench.declared.tokens import fill_tokens
-from pytest_llmdbench.harnesses.launcher import Plan, launch
-from pytest_llmdbench.reports.record import result_facts
+from pytest_llmdbench.declared.workload import HEADER
+from pytest_llmdbench.harnesses.launcher import Outline, launch
 from pytest_llmdbench.results.provenance import provenance
 from pytest_llmdbench.results.store import case_folder, write_json
 from pytest_llmdbench.stacks.ownership import stacks_of
@@ -55,7 +55,8 @@ class Runner:
         source = stacks_of(self._bench.config)
         harness.prepare(source.say)
         folder = case_folder(self._bench.folder, self._node.nodeid)
-        self._record["folder"] = str(folder)
+        if "verdict" not in self._record:  # else the record is about an earlier run, until this one is judged worse
+            self._record["folder"] = str(folder)
         filled = fill_tokens(profile, self._token_values())
         self._write_case(folder, profile)
         command = harness.command(filled, self._endpoint, folder)
@@ -63,7 +64,7 @@ class Runner:
         expected = harness.expected_seconds(filled)
         launched = launch(
             command,
-            Plan(f"{self._case.id}: {harness.name}", self._endpoint.url, len(harness.stages(filled)), expected),
+            Outline(f"{self._case.id}: {harness.name}", self._endpoint.url, len(harness.stages(filled)), expected),
             timeout_s=self._case.stack.scenario.timeouts.load_s or _timeout(expected),
             watch=harness.watch(folder),
             say=source.say,
@@ -76,7 +77,6 @@ class Runner:
             server=source.observe(self._case.stack.spec.key),
         )
         write_json(folder / "result.json", result.to_json())
-        self._record["result"] = result_facts(result)
         self._slo.expect(result, folder)
         return result
 
@@ -97,7 +97,7 @@ class Runner:
         write_json(
             folder / "case.json",
             {
-                **{key: value for key, value in self._record.items() if key not in ("result", "verdict")},
+                **{key: value for key, value in self._record.items() if key not in ("result", "verdict", "folder")},
                 "nodeid": self._node.nodeid,
                 "run": self._bench.run_id,
                 "scenario_origins": {dotted(path): origin for path, origin in case.stack.layers.origins.items()},
@@ -106,7 +106,10 @@ class Runner:
                 "provenance": provenance(self._bench.command_line, self._bench.config.rootpath),
             },
         )
-        for name, tree in (("scenario.yaml", case.stack.spec.config), ("workload.yaml", profile)):
+        objectives = [one.text for one in self._slo.objectives]
+        scenario = {**case.stack.spec.config, "harness": case.load.harness.name}
+        workload = {HEADER: {"slo": objectives}, **profile}
+        for name, tree in (("scenario.yaml", scenario), ("workload.yaml", workload)):
             (folder / name).write_text(yaml.safe_dump(dict(tree), sort_keys=False), encoding="utf-8")
 
 

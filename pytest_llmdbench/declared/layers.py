@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from pytest_llmdbench.declared.source import KeyPath, Source, parse_yaml
+from pytest_llmdbench.declared.source import KeyPath, Source
 from pytest_llmdbench.errors import DeclarationError
 
 
@@ -15,7 +15,7 @@ from pytest_llmdbench.errors import DeclarationError
 class Layers:
     """A tree merged from layers, the later over the earlier.
 
-    Mappings merge; lists and scalars replace; ``null`` clears.
+    Mappings merge; lists and scalars replace; ``null`` brings the default back.
     """
 
     tree: dict[str, Any] = field(default_factory=dict)
@@ -26,7 +26,7 @@ class Layers:
         """Lay a YAML document over what is there. Raises DeclarationError when its root is not a mapping."""
         data = {} if source.data is None else source.data
         if not isinstance(data, Mapping):
-            raise DeclarationError(f"{source.where()}: expected keys and values, found a {type(data).__name__}")
+            raise DeclarationError(f"{source.where()}: expected keys and values, found {kind_of(data)}")
         for path, value in leaves(data):
             self._put(path, value, source.where(path))
 
@@ -59,6 +59,10 @@ class Layers:
             node = below
         if isinstance(node.get(str(path[-1])), dict):
             self.origins = {at: kept for at, kept in self.origins.items() if at[: len(path)] != path}
+        if value is None:  # the default holds again
+            node.pop(str(path[-1]), None)
+            self.origins.pop(path, None)
+            return
         node[str(path[-1])] = value
         self.origins[path] = origin
 
@@ -72,9 +76,14 @@ def leaves(tree: Any, at: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
         yield at, tree
 
 
-def parse_assignment(text: str, option: str) -> tuple[str, Any]:
-    """Split ``key.path=value``; the value is YAML. Raises DeclarationError that quotes the option."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.strip() or not all(key.strip().split(".")):
-        raise DeclarationError(f"{option} {text!r}: expected KEY.PATH=VALUE, as in model.name=facebook/opt-125m")
-    return key.strip(), parse_yaml(value, name=f"{option} {text}").data
+def kind_of(value: Any) -> str:
+    """What YAML made of something, in words for people."""
+    words = {
+        dict: "keys and values",
+        list: "a list",
+        str: "text",
+        bool: "true or false",
+        int: "a number",
+        float: "a number",
+    }
+    return words.get(type(value), "nothing" if value is None else f"a {type(value).__name__}")

@@ -11,7 +11,7 @@ from pytest_llmdbench.declared.source import KeyPath, dotted, parse_yaml
 from pytest_llmdbench.errors import DeclarationError, nearest
 
 
-def parse_overrides(text: str, option: str) -> dict[str, Any]:
+def parse_overrides(text: str, option: str, example: str = "rate=5,duration=60") -> dict[str, Any]:
     """Split ``rate=5,duration=60``; values are YAML, and commas inside brackets or quotes do not split.
 
     Raises:
@@ -21,7 +21,7 @@ def parse_overrides(text: str, option: str) -> dict[str, Any]:
     for part in _split(text):
         key, equals, value = part.partition("=")
         if not equals or not key.strip():
-            raise DeclarationError(f"{option} {part.strip()!r}: expected KEY=VALUE, as in rate=5,duration=60")
+            raise DeclarationError(f"{option} {part.strip()!r}: expected KEY=VALUE, as in {example}")
         overrides[key.strip()] = parse_yaml(value, name=f"{option} {part.strip()}").data
     return overrides
 

@@ -40,7 +40,7 @@ class Places:
 
     def _find(self, given: str, what: str, folder: str) -> Path:
         if _is_path(given):
-            path = Path(given)
+            path = Path(given).expanduser()
             if path.is_file():
                 return path
             raise DeclarationError(f"no {what} file '{given}'; a {what} is a path to a YAML file or a name")

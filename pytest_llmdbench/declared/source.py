@@ -77,6 +77,8 @@ def _note_lines(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], name:
         seen: dict[str, int] = {}
         for key, value in node.value:
             line = key.start_mark.line + 1
+            if not isinstance(key, yaml.ScalarNode):
+                raise DeclarationError(f"{name}:{line}: a key is plain text, not a list or a mapping")
             if key.value in seen and key.value != "<<":
                 raise DeclarationError(
                     f"{name}:{line}: the key '{key.value}' stands twice; first in line {seen[key.value]}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -17,6 +17,16 @@ class Strict(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+
+#: Pydantic's words for Python's types, in YAML's.
+_PLAIN: Final = {
+    "tuple_type": "should be a list",
+    "list_type": "should be a list",
+    "dict_type": "should be keys and values",
+    "model_type": "should be keys and values",
+    "dataclass_type": "should be keys and values",
+    "string_type": "should be text",
+}
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -36,11 +46,16 @@ def read_model(model: type[M], layers: Layers) -> M:
 
 def _explain(model: type[BaseModel], layers: Layers, problem: dict[str, Any]) -> str:
     path: KeyPath = tuple(problem["loc"])
+    # A check of our own says which key it is about; pydantic only knows the class that the key is in.
+    key = getattr(problem.get("ctx", {}).get("error"), "key", None)
+    path = (*path, key) if key else path
     where = layers.origin(path)
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         hint = nearest(str(path[-1]), keys_of(model, path[:-1]))
         return f"{where}: no key '{dotted(path)}'; {hint}"
-    reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    reason = _PLAIN.get(problem["type"]) or problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if not path:
+        return f"{where}: {reason}"
     given = problem.get("input")
     shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool | None) else ""
     return f"{where}: '{dotted(path)}': {reason}{shown}"

@@ -13,13 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_llmdbench.declared.source import KeyPath, Source, load_yaml
+from pytest_llmdbench.declared.layers import kind_of
+from pytest_llmdbench.declared.source import KeyPath, Source, load_yaml, parse_yaml
 from pytest_llmdbench.errors import DeclarationError, nearest
 
 _TOP: Final = (
     "name", "description", "setup", "run", "constants", "treatments",
     "experiment", "design", "reset_caches", "treatment_max_attempts", "treatment_stop_on_error", "validate_failures",
 )  # fmt: skip
+_EXPERIMENT: Final = ("name", "description", "harness", "profile", "datasetUrl")
 _PART: Final = ("factors", "levels", "constants", "treatments")
 #: In the comma-separated form: this level leaves the factor alone, and this one stands for a comma.
 _LEAVE, _COMMA = "NA", "REPLACE_COMMA"
@@ -57,16 +59,20 @@ def load_treatments(path: Path) -> Treatments:
     top = _mapping(source, (), source.data)
     _check_keys(source, (), top, _TOP)
     experiment = _mapping(source, ("experiment",), top.get("experiment"))
+    _check_keys(source, ("experiment",), experiment, _EXPERIMENT)
     if "design" in top and not top.keys() & {"setup", "run", "treatments"}:
         raise DeclarationError(
             f"{source.where(('design',))}: 'design' only documents; factors to expand stand under 'setup' or 'run'"
         )
-    return Treatments(
+    treatments = Treatments(
         setup=_part(source, ("setup",), top.get("setup")),
         run=_run_part(source, top),
         harness=_text(experiment.get("harness")),
         workload=_text(experiment.get("profile")),
     )
+    if not treatments.setup and not treatments.run:
+        raise DeclarationError(f"{source.where()}: no treatments; they stand under 'setup' or 'run'")
+    return treatments
 
 
 def _run_part(source: Source, top: Mapping[str, Any]) -> tuple[Treatment, ...]:
@@ -93,6 +99,10 @@ def _part(source: Source, at: KeyPath, data: Any) -> tuple[Treatment, ...]:
     if listed is not None:
         if not isinstance(listed, list):
             raise DeclarationError(f"{source.where((*at, 'treatments'))}: 'treatments' is a list")
+        if factors and any(isinstance(item, Mapping) for item in listed):
+            raise DeclarationError(
+                f"{source.where((*at, 'factors'))}: either 'factors' to expand or 'treatments' with keys and values"
+            )
         return _listed(source, (*at, "treatments"), listed, tuple(factors), constants)
     if factors:
         return _factorial(source.where((*at, "factors")), factors, constants)
@@ -106,7 +116,10 @@ def _factors(source: Source, at: KeyPath, part: Mapping[str, Any]) -> dict[str, 
     factors = part.get("factors") or {}
     levels = _mapping(source, (*at, "levels"), part.get("levels"))
     if isinstance(factors, list):
-        return {str(name): _levels(levels.get(str(name), ())) for name in factors}
+        for name in factors:
+            if str(name) not in levels:
+                raise DeclarationError(f"{source.where((*at, 'factors'))}: factor '{name}' has no levels beside it")
+        return {str(name): _levels(levels[str(name)]) for name in factors}
     for name, values in _mapping(source, (*at, "factors"), factors).items():
         if not isinstance(values, list) or not values:
             raise DeclarationError(f"{source.where((*at, 'factors', name))}: factor '{name}' wants a list of levels")
@@ -117,16 +130,27 @@ def _factorial(
     origin: str, factors: Mapping[str, Sequence[Any]], constants: Mapping[str, Any]
 ) -> tuple[Treatment, ...]:
     """Every combination of levels, the last factor varying fastest."""
-    return tuple(
-        Treatment(
-            "-".join(
-                f"{_word(name.rpartition('.')[2])}{_word(level)}" for name, level in zip(factors, levels, strict=True)
-            ),
-            {**constants, **dict(zip(factors, levels, strict=True))},
-            origin,
+    treatments: dict[str, Treatment] = {}
+    for levels in itertools.product(*factors.values()):
+        combination = dict(zip(factors, levels, strict=True))
+        _add(treatments, Treatment(_name(combination), {**constants, **combination}, origin))
+    return tuple(treatments.values())
+
+
+def _add(treatments: dict[str, Treatment], treatment: Treatment) -> None:
+    """Names are unique: stacks and cases are told apart by them."""
+    if treatment.name in treatments:
+        first = treatments[treatment.name]
+        raise DeclarationError(
+            f"{treatment.origin}: a second treatment named '{treatment.name}'"
+            + (f"; first at {first.origin}" if first.origin != treatment.origin else "; list them, each with a 'name'")
         )
-        for levels in itertools.product(*factors.values())
-    )
+    treatments[treatment.name] = treatment
+
+
+def _name(overrides: Mapping[str, Any]) -> str:
+    """``rate5-output_len100``: the last part of each key with its level."""
+    return "-".join(f"{_word(key.rpartition('.')[2])}{_word(level)}" for key, level in overrides.items())
 
 
 def _listed(
@@ -137,9 +161,7 @@ def _listed(
         where = source.where((*at, index))
         if isinstance(item, Mapping):
             overrides = {str(key): value for key, value in item.items() if key != "name"}
-            name = _word(
-                item.get("name") or "-".join(f"{_word(k.rpartition('.')[2])}{_word(v)}" for k, v in overrides.items())
-            )
+            name = _word(item.get("name") or _name(overrides))
         elif factors:
             given = _levels(str(item))
             if len(given) != len(factors):
@@ -150,23 +172,26 @@ def _listed(
             name = _word("-".join(str(level) for level in given))
         else:
             raise DeclarationError(f"{where}: a treatment is keys and values, with a 'name'")
-        if name in treatments:
-            raise DeclarationError(f"{where}: a second treatment named '{name}'; first at {treatments[name].origin}")
-        treatments[name] = Treatment(name, {**constants, **overrides}, where)
+        _add(treatments, Treatment(name, {**constants, **overrides}, where))
     return tuple(treatments.values())
 
 
 def _levels(text: Any) -> tuple[Any, ...]:
     if isinstance(text, list):
         return tuple(text)
-    return tuple(part.strip().replace(_COMMA, ",") for part in str(text).split(","))
+    return tuple(_level(part.strip().replace(_COMMA, ",")) for part in str(text).split(","))
+
+
+def _level(text: str) -> Any:
+    """A level as YAML reads it, but for what only looks like several values."""
+    return text if "," in text else parse_yaml(text, name="level").data
 
 
 def _mapping(source: Source, at: KeyPath, data: Any) -> Mapping[str, Any]:
     if data is None or data == ():
         return {}
     if not isinstance(data, Mapping):
-        raise DeclarationError(f"{source.where(at)}: expected keys and values, found a {type(data).__name__}")
+        raise DeclarationError(f"{source.where(at)}: expected keys and values, found {kind_of(data)}")
     return data
 
 

@@ -57,6 +57,8 @@ class Harness(Protocol):
     version: str
     #: Every key the program's own format knows; an override may add one of these, and a typo is told from them.
     known_keys: frozenset[str]
+    #: Dotted paths that only a run can fill in (``server.base_url``); overriding one would do nothing, and is refused.
+    filled: tuple[str, ...]
 
     def stages(self, profile: Profile) -> Sequence[PlannedStage]:
         """The stages a profile will run; pure. Raises DeclarationError for a profile the program would refuse."""

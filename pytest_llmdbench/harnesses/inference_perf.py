@@ -41,6 +41,11 @@ class InferencePerf:
 
     name = "inference-perf"
     version = "0.7.0"
+    filled = (
+        "server.base_url",
+        "storage",
+        *(f"report.request_lifecycle.{key}" for key in ("summary", "per_stage", "per_request")),
+    )
 
     def __init__(self) -> None:
         lock = Path(__file__).with_name("locks") / f"{self.name}-{self.version}.txt"

@@ -73,6 +73,7 @@ def stages(profile: Profile) -> Sequence[PlannedStage]:
         place = f"load.stages.{index}"
         if not isinstance(stage, Mapping):
             raise DeclarationError(f"'{place}' must be keys and values")
+        _check_keys(stage, (_STAGE_MODELS.get(kind, "StandardLoadStage"),), f"{place}.")
         made = make(stage, place)
         planned.append(PlannedStage() if replayed and made.rate is not None else made)
     return planned
@@ -121,6 +122,9 @@ _STAGE_OF: Final[Mapping[str, Callable[[Mapping[str, Any], str], PlannedStage]]]
     "concurrent": _closed_stage,
     SESSION_LOAD: _session_stage,
 }
+
+
+_STAGE_MODELS: Final = {"concurrent": "ConcurrentLoadStage", SESSION_LOAD: "TraceSessionReplayLoadStage"}
 
 
 def _number(stage: Mapping[str, Any], key: str, place: str) -> float:

@@ -49,7 +49,7 @@ class Launched:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class Outline:
     """What is known of a load before it runs: what its progress is measured by.
 
     ``name`` is what a line about it begins with; ``url`` where its server answers, without ``/v1``; ``stages`` is 0 and
@@ -64,7 +64,7 @@ class Plan:
 
 def launch(
     command: Command,
-    plan: Plan,
+    outline: Outline,
     *,
     timeout_s: float,
     watch: Callable[[], Progress],
@@ -79,7 +79,7 @@ def launch(
 
     Args:
         command: what to run.
-        plan: what its progress is measured by.
+        outline: what its progress is measured by.
         timeout_s: how long it may take, wall seconds.
         watch: says what the program itself reports (``Harness.watch``).
         say: shows a line to people.
@@ -89,22 +89,22 @@ def launch(
     Raises:
         HarnessError: it could not be started, or took longer than ``timeout_s``; with the last lines of its log.
     """
-    server = ServerCounts(plan.url)
+    server = ServerCounts(outline.url)
     started, begun = datetime.now(UTC), time.monotonic()
     with (command.cwd / STDOUT).open("wb") as stdout, (command.cwd / STDERR).open("wb") as stderr:
         try:
             process = start(command.argv, cwd=command.cwd, env=command.env, stdout=stdout, stderr=stderr)
         except OSError as error:
-            raise HarnessError(f"{plan.name} could not be started: {error}") from error
+            raise HarnessError(f"{outline.name} could not be started: {error}") from error
         try:
-            in_time = _Watch(plan, watch, server, say).follow(process, timeout_s)
+            in_time = _Watch(outline, watch, server, say).follow(process, timeout_s)
         finally:
             # Also after an end of its own: it may have left children.
             end(process, GRACE_S)
     if not in_time:
-        expected = f" ({plan.expected_s:.0f} s were expected)" if plan.expected_s else ""
+        expected = f" ({outline.expected_s:.0f} s were expected)" if outline.expected_s else ""
         raise HarnessError(
-            f"{plan.name} was ended: it took longer than its {timeout_s:.0f} s{expected}. "
+            f"{outline.name} was ended: it took longer than its {timeout_s:.0f} s{expected}. "
             f"Its files are in {command.cwd}; the last it said:\n{last_lines(command.cwd)}"
         )
     return Launched(process.wait(), time.monotonic() - begun, started.isoformat(timespec="milliseconds"))
@@ -129,7 +129,7 @@ def last_lines(folder: Path) -> str:
 class _Watch:
     """Looks at a running load program and says how far it is."""
 
-    plan: Plan
+    outline: Outline
     look: Callable[[], Progress]
     server: ServerCounts
     say: Callable[[str], None]
@@ -144,7 +144,7 @@ class _Watch:
             if now - begun >= timeout_s:
                 return False
             if progress.stage != said_stage or now - said_at >= EVERY_S:
-                self.say(f"{self.plan.name}: {', '.join(self._parts(progress, now - begun))}")
+                self.say(f"{self.outline.name}: {', '.join(self._parts(progress, now - begun))}")
                 said_at, said_stage = now, progress.stage
         return True
 
@@ -155,8 +155,8 @@ class _Watch:
         if starting:
             yield "starting"
         elif progress.stage is not None:
-            yield f"stage {progress.stage + 1}" + (f"/{self.plan.stages}" if self.plan.stages else "")
-        yield f"{elapsed:.0f} of ~{self.plan.expected_s:.0f} s" if self.plan.expected_s else f"{elapsed:.0f} s"
+            yield f"stage {progress.stage + 1}" + (f"/{self.outline.stages}" if self.outline.stages else "")
+        yield f"{elapsed:.0f} of ~{self.outline.expected_s:.0f} s" if self.outline.expected_s else f"{elapsed:.0f} s"
         if counts.done is not None and not starting:
             yield f"{counts.done} requests done"
         # Where nobody counts refusals, none seen does not mean none.

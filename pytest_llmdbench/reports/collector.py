@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_llmdbench.errors import LlmdError
 from pytest_llmdbench.reports.html import HtmlColumns
 
 if TYPE_CHECKING:
@@ -34,8 +37,10 @@ class RecordCollector(HtmlColumns):
 
     def pytest_report_header(self) -> list[str]:
         """What is asked for, in the header of the session."""
-        plan = self._bench.plan
-        stacks = ", ".join(stack.spec.key for stack in plan.stacks)
+        try:
+            stacks = ", ".join(stack.spec.key for stack in self._bench.plan.stacks)
+        except LlmdError:  # from the environment: it comes up with the first benchmark, if there is one
+            return []
         return [f"llmdbench: stacks {stacks}; results in {self._bench.folder}"]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
@@ -51,7 +56,7 @@ class RecordCollector(HtmlColumns):
         from pytest_llmdbench.results.store import write_json
         from pytest_llmdbench.stacks.ownership import StackOwner, stacks_of
 
-        records = list(self._records.values())
+        records = _named(self._records)
         owner = stacks_of(self._bench.config)
         # Reports arrive where stacks are owned, so this is the owner.
         stacks = [stack_line(stack) for stack in owner.records()] if isinstance(owner, StackOwner) else []
@@ -59,3 +64,12 @@ class RecordCollector(HtmlColumns):
         write_summary(terminalreporter, records, stacks, str(folder) if folder else None)
         if folder:
             write_json(folder / "run.json", {"run": self._bench.run_id, "cases": self._records})
+
+
+def _named(records: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The records, each under a name that tells its row: the case, with its test where several tests share a case."""
+    cases = Counter(record["case"] for record in records.values())
+    return [
+        {**record, "case": nodeid.rpartition("::")[2] if cases[record["case"]] > 1 else record["case"]}
+        for nodeid, record in records.items()
+    ]

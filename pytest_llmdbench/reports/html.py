@@ -26,7 +26,7 @@ _COLUMNS: Final = (
 
 
 class HtmlColumns:
-    """Hooks of pytest-html; registered only where pytest-html is there and cases are planned."""
+    """Hooks of pytest-html; pytest ignores them where pytest-html is not there."""
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_report_title(self, report: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from pytest_llmdbench.reports.units import show_duration, show_pair, show_rate
 
-#: Column -> path of its value in a record. Times are shown as p50/p99.
+#: The latencies that have a column, shown as p50/p99.
 _LATENCIES: Final = ("ttft", "tpot", "itl", "e2e")
 _HEADERS: Final = ("case", "requests", "TTFT p50/p99", "TPOT p50/p99", "ITL p50/p99", "E2E p50/p99", "tok/s", "verdict")
 _COLOURS: Final = {"PASS": "green", "FAIL": "red", "INVALID": "yellow", "ERROR": "red"}
@@ -62,7 +62,7 @@ def stack_line(stack: Mapping[str, Any]) -> str:
 def plan_lines(cases: Sequence[Any]) -> list[str]:
     """What ``--llmd-dry-run`` prints: stacks, then cases with their load and expected duration."""
     stacks = {case.stack.spec.key: case.stack for case in cases}
-    lines = [f"{len(cases)} cases on {len(stacks)} stacks" if len(cases) != 1 else "1 case on 1 stack", ""]
+    lines = [f"{_count(len(cases), 'case')} on {_count(len(stacks), 'stack')}", ""]
     for key, stack in stacks.items():
         given = [case for case in cases if case.stack.spec.key == key]
         total = _total([case.load.expected_s for case in given])
@@ -78,6 +78,10 @@ def plan_lines(cases: Sequence[Any]) -> list[str]:
     everything = show_duration(_total([case.load.expected_s for case in cases]))
     lines += ["", f"expected duration of all load, one after the other: {everything}"]
     return lines
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _stages(stages: Sequence[Any]) -> str:

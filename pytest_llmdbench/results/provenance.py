@@ -14,20 +14,34 @@ from typing import Any, Final
 
 #: The distributions whose versions can change a number or a verdict.
 _DISTRIBUTIONS: Final = ("pytest-llmdbench", "pytest", "pytest-xdist", "pytest-html", "pydantic", "PyYAML")
-_SECRET: Final = re.compile(
-    r"(?i)((?:token|password|passwd|secret|api[-_]?key|authorization|bearer)[^=\s]*[=\s:]\s*)\S+"
+_NAMED: Final = r"[\w.-]*(?:token|password|passwd|secret|api[-_]?key)[\w.-]*"
+#: What is kept (1) and what is not, wherever a secret may stand in a command line.
+_SECRETS: Final = (
+    re.compile(rf"(?i)({_NAMED}\s*[=:]\s*)[^\s,]+"),
+    re.compile(r"(?i)(\b(?:authorization\s*[=:]\s*)?(?:bearer|basic)\s+)\S+"),
+    re.compile(r"(?i)(\bauthorization\s*[=:]\s*)(?!bearer|basic)\S+"),
+    re.compile(r"(\w+://)[^/@\s]+(?=@)"),
 )
+_NAMING_FLAG: Final = re.compile(rf"(?i)--?{_NAMED}")
 
 
-def redact(text: str) -> str:
-    """The text with what looks like a secret's value replaced: ``huggingface.token=***``."""
-    return _SECRET.sub(r"\1***", text)
+def redact(words: Sequence[str]) -> list[str]:
+    """A command line with what looks like a secret's value replaced: ``huggingface.token=***``."""
+    safe: list[str] = []
+    for word in words:
+        if safe and _NAMING_FLAG.fullmatch(safe[-1]) and not word.startswith("-"):
+            safe.append("***")
+            continue
+        for secret in _SECRETS:
+            word = secret.sub(r"\1***", word)  # noqa: PLW2901
+        safe.append(word)
+    return safe
 
 
 def provenance(command_line: Sequence[str], root: Path) -> dict[str, Any]:
     """Versions, machine, git state of ``root`` and the command line, as plain data."""
     return {
-        "command_line": [redact(word) for word in command_line],
+        "command_line": redact(command_line),
         "versions": {"python": platform.python_version(), **_versions()},
         "machine": {"system": platform.platform(), "processors": os.cpu_count()},
         "git": git_state(root),

@@ -16,9 +16,17 @@ DISTRIBUTIONS: tuple[Distribution, ...] = ("constant", "normal", "lognormal", "g
 FORBID_UNKNOWN = {"extra": "forbid"}
 
 
+class WrongValue(ValueError):
+    """A key out of its range. ``key`` is its name, where the error is about one key alone."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.key = name.rpartition(".")[2] if name.replace(".", "").isidentifier() else None
+
+
 def _require(holds: bool, name: str, value: object, allowed: str) -> None:
     if not holds:
-        raise ValueError(f"simulator: {name} is {value!r}, it must be {allowed}")
+        raise WrongValue(name, f"simulator: {name} is {value!r}, it must be {allowed}")
 
 
 def _require_share(name: str, value: float) -> None:

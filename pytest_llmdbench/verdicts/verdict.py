@@ -1,16 +1,18 @@
-"""From a result and an SLO to a verdict. Pure: works as well on a result read back from disk."""
+"""From a result and an SLO to a verdict. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pytest_llmdbench.declared.metrics import METRICS
 from pytest_llmdbench.declared.objective import Objective
 from pytest_llmdbench.results.result import Result, Stage
 
 Outcome = Literal["PASS", "FAIL", "INVALID"]
+#: Which of several verdicts is shown for a case: the highest.
+RANK: Final = {"PASS": 0, "INVALID": 1, "FAIL": 2}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,7 @@ class Verdict:
         for judged in sorted(self.judged, key=lambda judged: judged.met):
             objective = judged.objective
             value = "-" if judged.value is None else objective.show(judged.value)
-            margin = "" if judged.margin is None else f"{judged.margin:+.1%}"
+            margin = _margin(judged.margin)
             bound = f"{objective.operator} {objective.show(objective.bound)}"
             rows.append((judged.word, objective.subject, value, bound, margin, f"({objective.origin})"))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -156,6 +158,13 @@ def _kinds(stage: Stage) -> str:
     return f" ({', '.join(f'{count} x {kind}' for kind, count in kinds[:3])})" if kinds else ""
 
 
+def _margin(share: float | None) -> str:
+    """``+12.0%``; from ten times the bound on, how many times."""
+    if share is None:
+        return ""
+    return f"x{share + 1:.3g}" if share >= 9 else f"{share:+.1%}"
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
@@ -182,9 +191,3 @@ class SLOMissed(NotPassed):
 
 class RunInvalid(NotPassed):
     """The measurement is not sound; nothing is said of the stack."""
-
-
-def worst(verdicts: Iterable[Verdict]) -> Verdict | None:
-    """The verdict to show for a case with several runs."""
-    rank: dict[str, int] = {"PASS": 0, "INVALID": 1, "FAIL": 2}
-    return max(verdicts, key=lambda verdict: rank[verdict.outcome], default=None)

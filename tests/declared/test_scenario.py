@@ -40,7 +40,10 @@ def test_a_shipped_scenario_is_valid_and_fits_on_a_screen(path: Path) -> None:
         ("simulator:\n  itll: 0.1\n", r"s\.yaml:2: no key 'simulator\.itll'; did you mean 'itl'"),
         ("simulator:\n  faults:\n    eror_rate: 0.1\n", r"s\.yaml:3: .*did you mean 'error_rate'"),
         ("simulator:\n  itl: fast\n", r"s\.yaml:2: 'simulator\.itl': should be a valid number.*\(given: 'fast'\)"),
-        ("simulator:\n  itl: -1\n", r"s\.yaml:2: .*itl is -1"),
+        ("simulator:\n  seed: 1\n  itl: -1\n", r"s\.yaml:3: 'simulator\.itl': .*itl is -1"),
+        ("simulator:\n  faults:\n    cut_rate: 7\n", r"s\.yaml:3: 'simulator\.faults\.cut_rate': .* is 7"),
+        ("slo: ttft.p99 <= 1s\n", r"s\.yaml:1: 'slo': should be a list"),
+        ("model: x\n", r"s\.yaml:1: 'model': should be keys and values \(given: 'x'\)"),
         ("load:\n  size: huge\n", r"s\.yaml:2: 'load\.size': should be 'full' or 'quick' \(given: 'huge'\)"),
         ("timeouts: {standup_s: 0}\n", r"s\.yaml:1: 'timeouts\.standup_s': should be greater than 0"),
         ("- a list\n", r"s\.yaml:1: expected keys and values, found a list"),
@@ -69,11 +72,13 @@ def test_a_later_layer_wins_and_is_remembered_as_the_origin() -> None:
     assert layers.origin(("timeouts", "standup_s")) == "default"
 
 
-def test_null_clears_a_value() -> None:
+def test_null_brings_the_default_back() -> None:
     layers = Layers()
-    layers.add_source(parse_yaml("model: {tokenizer: t}\n", "s.yaml"))
+    layers.add_source(parse_yaml("model: {tokenizer: t}\nsimulator: {itl: 5}\n", "s.yaml"))
     layers.put("model.tokenizer", None, "--llmd-set")
-    assert read_model(Scenario, layers).model.tokenizer is None
+    layers.put("simulator.itl", None, "--llmd-set")
+    scenario = read_model(Scenario, layers)
+    assert (scenario.model.tokenizer, scenario.simulator.itl) == (None, 0.01)
 
 
 def test_the_simulated_model_has_one_name() -> None:

@@ -40,3 +40,8 @@ def test_a_file_that_cannot_be_read_is_an_error_with_its_name(tmp_path: Path) ->
 
 def test_an_empty_file_holds_nothing() -> None:
     assert parse_yaml("", "f.yaml").data is None
+
+
+def test_a_key_that_is_a_list_is_an_error_with_its_line() -> None:
+    with pytest.raises(DeclarationError, match=r"f\.yaml:2: a key is plain text"):
+        parse_yaml("a: 1\n? [b, c]\n: 2\n", "f.yaml")

@@ -3,7 +3,7 @@
 import pytest
 
 from pytest_llmdbench.declared.source import parse_yaml
-from pytest_llmdbench.declared.tokens import check_tokens, fill_tokens
+from pytest_llmdbench.declared.tokens import check_fillable, check_tokens, fill_tokens
 from pytest_llmdbench.errors import DeclarationError
 
 
@@ -23,6 +23,6 @@ def test_an_unknown_token_is_an_error_with_its_line_and_the_nearest_name() -> No
         check_tokens(source)
 
 
-def test_a_token_without_a_value_on_this_stack_says_what_it_stands_for() -> None:
-    with pytest.raises(DeclarationError, match="the folder of the data set"):
-        fill_tokens("REPLACE_ENV_LLMDBENCH_RUN_DATASET_DIR", {})
+def test_a_token_that_no_run_fills_in_is_an_error_with_the_override_that_replaces_it() -> None:
+    with pytest.raises(DeclarationError, match=r"the folder of the data set.*--llmd-overrides data\.path="):
+        check_fillable({"data": {"path": "REPLACE_ENV_LLMDBENCH_RUN_DATASET_DIR"}})

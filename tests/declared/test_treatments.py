@@ -52,9 +52,9 @@ def test_the_older_form_lists_levels_separated_by_commas(tmp_path: Path) -> None
         )
     )
     assert [dict(one.overrides) for one in treatments.run] == [
-        {"question_len": "100", "output_len": "300"},
-        {"question_len": "300"},
-        {"question_len": "1,2", "output_len": "300"},
+        {"question_len": 100, "output_len": 300},
+        {"question_len": 300},
+        {"question_len": "1,2", "output_len": 300},
     ]
 
 
@@ -75,9 +75,22 @@ def test_names_hold_nothing_that_k_cannot_select(tmp_path: Path) -> None:
             r"t\.yaml:4: a second treatment named 'a'",
         ),
         ("run:\n  treatments: [just-a-name]\n", r"t\.yaml:2: a treatment is keys and values"),
-        ('run:\n  factors: [a, b]\n  treatments: ["1"]\n', r"t\.yaml:3: 1 levels for 2 factors \(a, b\)"),
+        (
+            'run:\n  factors: [a, b]\n  levels: {a: "1", b: "2"}\n  treatments: ["1"]\n',
+            r"t\.yaml:4: 1 levels for 2 factors \(a, b\)",
+        ),
         ("design:\n  run: {factors: []}\n", "'design' only documents"),
-        ("- a\n", "expected keys and values"),
+        ("- a\n", "expected keys and values, found a list"),
+        ("", "no treatments; they stand under 'setup' or 'run'"),
+        ("run:\n  treatments: []\n", "no treatments"),
+        ("run:\n  factors: {rate: [1, 1]}\n", r"t\.yaml:2: a second treatment named 'rate1'"),
+        (
+            "setup:\n  factors: {a.b: ['x/y', 'x y']}\n",
+            "a second treatment named 'bx_y'; list them, each with a 'name'",
+        ),
+        ('run:\n  factors: [a]\n  treatments: ["1"]\n', "factor 'a' has no levels beside it"),
+        ("run:\n  factors: {a: [1]}\n  treatments: [{b: 2}]\n", "either 'factors' to expand or 'treatments'"),
+        ("experiment: {harnes: x}\n", r"t\.yaml:1: no key 'harnes' here; did you mean 'harness'"),
     ],
 )
 def test_a_mistake_is_named_with_its_line(tmp_path: Path, text: str, message: str) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from pytest_llmdbench.harnesses import inference_perf_profile
 from pytest_llmdbench.harnesses.inference_perf import InferencePerf
-from pytest_llmdbench.harnesses.launcher import Launched, Plan, launch
+from pytest_llmdbench.harnesses.launcher import Launched, Outline, launch
 from pytest_llmdbench.harnesses.tokenizer import simulator_tokenizer
 from pytest_llmdbench.results.result import Result
 from pytest_llmdbench.stacks.spec import Endpoint
@@ -85,7 +85,7 @@ def run(program: InferencePerf, told: dict[str, Any], url: str, folder: Path) ->
     endpoint = Endpoint(url, "sim", str(simulator_tokenizer()))
     launched = launch(
         program.command(told, endpoint, folder),
-        Plan(program.name, url, len(program.stages(told)), program.expected_seconds(told)),
+        Outline(program.name, url, len(program.stages(told)), program.expected_seconds(told)),
         timeout_s=120,
         watch=program.watch(folder),
         say=lines.append,

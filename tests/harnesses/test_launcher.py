@@ -17,7 +17,7 @@ import pytest
 from pytest_llmdbench.errors import HarnessError
 from pytest_llmdbench.harnesses import launcher
 from pytest_llmdbench.harnesses.harness import Command, Progress
-from pytest_llmdbench.harnesses.launcher import Launched, Plan, launch
+from pytest_llmdbench.harnesses.launcher import Launched, Outline, launch
 from pytest_llmdbench.harnesses.server_counts import Counts, ServerCounts
 from pytest_llmdbench.stacks import processes
 
@@ -43,7 +43,7 @@ class Run:
     def __call__(self, program: str, *, timeout_s: float = 30, url: str = NOWHERE) -> Launched:
         return launch(
             Command((sys.executable, "-c", program), self.folder, {"GREETING": "hello"}),
-            Plan("load", url, stages=4, expected_s=48),
+            Outline("load", url, stages=4, expected_s=48),
             timeout_s=timeout_s,
             watch=lambda: self.progress,
             say=self.say,
@@ -172,7 +172,7 @@ def test_a_program_that_is_not_there_is_named(run: Run) -> None:
     with pytest.raises(HarnessError, match="load could not be started"):
         launch(
             Command(("/nowhere/load",), run.folder),
-            Plan("load", NOWHERE),
+            Outline("load", NOWHERE),
             timeout_s=1,
             watch=Progress,
             say=run.say,

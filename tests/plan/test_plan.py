@@ -6,12 +6,27 @@ from typing import Any
 
 import pytest
 
+from pytest_llmdbench.asked import Given
 from pytest_llmdbench.declared.places import Places, shipped_root
 from pytest_llmdbench.errors import DeclarationError
 from pytest_llmdbench.harnesses.registry import harness
 from pytest_llmdbench.plan import Plan
 
 PlanMaker = Callable[..., Plan]
+
+
+class AskedFor:
+    """Options as if they had been given on the command line."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self._settings = settings
+
+    def get(self, word: str, default: Any = None) -> Any:
+        return self._settings.get(word, default)
+
+    def given(self, word: str) -> list[Given]:
+        value = self._settings.get(word, [])
+        return [Given(2, f"--llmd-{word}", one) for one in (value if isinstance(value, list) else [value])]
 
 
 @pytest.fixture
@@ -22,8 +37,8 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PlanMaker:
         if "treatments" in settings:
             (tmp_path / "t.yaml").write_text(settings["treatments"])
             settings["treatments"] = "t.yaml"
-        places = Places([tmp_path, shipped_root()])
-        return Plan(places, settings, lambda word: f"--llmd-{word}", harness, ("local",))
+        (tmp_path / "local.yaml").write_text("deploy: local\n")
+        return Plan(Places([tmp_path, shipped_root()]), AskedFor(settings), harness, ("local",))
 
     return make
 
@@ -78,14 +93,29 @@ def test_set_wins_over_the_scenario_and_over_other_options(plan: PlanMaker) -> N
             "no workload 'chatbt_synthetic'.*did you mean 'chatbot_synthetic'",
         ),
         ({"overrides": ["rte=5"], "_cases": True}, "--llmd-overrides: 'rte' matches nothing in the workload; .*'rate'"),
-        ({"slo": ["tftf.p99<=1s"], "_slo": True}, "no metric 'tftf'; did you mean 'ttft'"),
+        ({"overrides": ["server.base_url=http://x"], "_cases": True}, "'server.base_url' is filled in by the run"),
         (
-            {"treatments": "setup: {factors: {simulator.itl: [1, 2]}}\n", "set": ["simulator.itl=3"]},
-            "--llmd-set sets 'simulator.itl', which the treatments vary",
+            {"treatments": "run: {factors: {load.stages.0.session_rate: [1, 2]}}\n", "_cases": True},
+            r"chatbot_synthetic\.yaml, .*t\.yaml:1: inference-perf has no key 'load\.stages\.0\.session_rate'",
         ),
         (
-            {"treatments": "run: {factors: {rate: [1, 2]}}\n", "overrides": ["rate=3"], "_cases": True},
-            "--llmd-overrides sets 'rate', which the treatments vary",
+            {"overrides": ["rate=fast"], "_cases": True},
+            r"chatbot_synthetic\.yaml, .*--llmd-overrides: 'load.stages.0.rate' must be",
+        ),
+        ({"harness": "nope", "_cases": True}, "no harness 'nope'; .*inference-perf"),
+        ({"scenario": ["local", "./local.yaml"]}, "two stacks would be called 'local'"),
+        ({"slo": ["tftf.p99<=1s"], "_slo": True}, "no metric 'tftf'; did you mean 'ttft'"),
+        (
+            {"treatments": "setup: {factors: {simulator.itl: [1, 2]}}\n", "set": ["simulator={itl: 3}"]},
+            r"t\.yaml:1: treatments 'itl1' and 'itl2' make the same stack from .*an option sets what they vary",
+        ),
+        (
+            {
+                "treatments": "run: {factors: {rate: [1, 2]}}\n",
+                "overrides": ["load.stages.0.rate=3,load.stages.1.rate=3,load.stages.2.rate=3,load.stages.3.rate=3"],
+                "_cases": True,
+            },
+            r"t\.yaml:1: treatments 'rate1' and 'rate2' make the same load of chatbot_synthetic",
         ),
         (
             {"treatments": "setup: {factors: {simulatr.itl: [1]}}\n"},
@@ -127,3 +157,23 @@ def test_a_profile_of_llm_d_benchmark_loads_as_it_is(plan: PlanMaker, tmp_path: 
     (case,) = plan(workload=[str(profile)]).cases()
     assert case.load.workload.name == "upstream"
     assert case.load.stages[0].requests == 30
+
+
+def test_an_objective_on_a_stage_that_the_load_does_not_have_is_refused(plan: PlanMaker) -> None:
+    made = plan(slo=["ttft.p99@stage9<=1s"])
+    (case,) = made.cases(["chatbot_synthetic"])
+    with pytest.raises(DeclarationError, match="the last stage of chatbot_synthetic is stage3"):
+        made.objectives(case, ())
+
+
+@pytest.mark.parametrize(
+    ("experiment", "workload", "runs"),
+    [("optimized-baseline", "shared_prefix_synthetic", 9), ("tiered-prefix-cache", "shared_prefix_synthetic", 6)],
+)
+def test_the_run_treatments_of_an_experiment_change_the_load(
+    plan: PlanMaker, experiment: str, workload: str, runs: int
+) -> None:
+    text = (Path(__file__).parents[1] / "data" / "experiments" / f"{experiment}.yaml").read_text()
+    run_part = text[: text.index("setup:")] + text[text.index("\ntreatments:") :]
+    cases = plan(treatments=run_part).cases([workload])
+    assert len({str(case.load.profile) for case in cases}) == runs

@@ -23,6 +23,7 @@ class QuickLoad:
     name = NAME
     version = "1"
     known_keys = frozenset({"requests", "tokens", "pause"})
+    filled = ()
 
     def stages(self, profile: Mapping[str, Any]) -> Sequence[Any]:
         from pytest_llmdbench.harnesses.harness import PlannedStage

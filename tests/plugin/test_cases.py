@@ -131,6 +131,56 @@ def test_a_run_with_every_request_failed_fails_whatever_its_program_returned(pro
     done.stdout.fnmatch_lines(["*a completion failed: HTTP Error 500*"])
 
 
+def test_a_project_s_own_fixture_called_stack_does_not_disturb_a_result(project: pytest.Pytester) -> None:
+    project.makeconftest(
+        """
+        import pytest
+
+        pytest_plugins = ["quick_load"]
+
+        @pytest.fixture
+        def stack():
+            return ["mine"]
+        """
+    )
+    assert project.runpytest_subprocess("--scenario=one").ret == 0
+
+
+def test_a_case_with_several_runs_shows_the_numbers_and_the_folder_of_its_worst(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        test_bench="""
+        import pytest
+
+        @pytest.mark.workload("short")
+        @pytest.mark.slo("e2e.p99 <= 800ms")
+        def test_chat(run, slo):
+            slo.judge(run(tokens=40))
+            slo.judge(run())
+        """
+    )
+    done = project.runpytest_subprocess("--scenario=one", "--junitxml=j.xml")
+    done.stdout.re_match_lines([r"one-quick-load-short .* 1[23]\d\d / \d+ ms .* FAIL"])
+    properties = {
+        found.get("name"): found.get("value") for found in ElementTree.parse(project.path / "j.xml").iter("property")
+    }
+    assert not (properties["llmd.folder"] or "").endswith(".2")
+
+
+def test_tests_that_share_a_case_have_rows_of_their_own(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        test_bench="""
+        import pytest
+
+        pytestmark = pytest.mark.workload("short")
+
+        def test_a(result): pass
+        def test_b(result): pass
+        """
+    )
+    done = project.runpytest_subprocess("--scenario=one")
+    done.stdout.fnmatch_lines(["test_a?one-quick-load-short? *PASS", "test_b?one-quick-load-short? *PASS"])
+
+
 def test_failures_above_the_sane_share_fail_before_any_objective(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_bench="""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from pytest_llmdbench.options import OPTIONS
@@ -47,7 +49,25 @@ def test_explain_prints_the_merged_scenario_with_where_each_value_came_from(proj
         ),
         (["--scenario=one", "--llmd-slo=tftf.p99<=1s"], "*no metric 'tftf'; did you mean 'ttft'*"),
         (["--scenario=one", "--treatments=nowhere.yaml"], "*nowhere.yaml: cannot be read*"),
-        (["--scenario=one", "--llmd-max-stacks=many"], "*--llmd-max-stacks*invalid int value: 'many'*"),
+        (
+            ["--scenario=one", "--llmd-max-stacks=many"],
+            "*--llmd-max-stacks: expected a whole number*found 'many'*",
+        ),
+        (
+            ["--scenario=one", "--llmd-max-stacks=0"],
+            "*--llmd-max-stacks: expected a whole number*found '0'*",
+        ),
+        (["--scenario="], "*--scenario: no name given*"),
+        (["--scenario=one", "--llmd-overrides=rate"], "*--llmd-overrides 'rate': expected KEY=VALUE*"),
+        (["--scenario=one", "--llmd-harness=nope"], "*no harness 'nope'*"),
+        (
+            ["--scenario=one", "--llmd-workload=shrt"],
+            "*no workload 'shrt' in workloads/quick-load/; did you mean 'short'*",
+        ),
+        (
+            ["--scenario=one", "--llmd-results=test_bench.py"],
+            "*--llmd-results: *test_bench.py is not a writable folder*",
+        ),
     ],
 )
 @pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["alone", "xdist"])
@@ -60,14 +80,61 @@ def test_what_cannot_be_meant_is_one_line_and_exit_status_4(
     assert "Traceback" not in done.stderr.str() + done.stdout.str()
 
 
+MISTAKES_IN_TESTS = {
+    "@pytest.mark.workload('shrt')": "*no workload 'shrt' in workloads/quick-load/; did you mean 'short'*",
+    "@pytest.mark.workload('short', harnes='x')": "*@pytest.mark.workload takes names and harness=, not harnes=*",
+    "@pytest.mark.workload()": "*names no workload: give it @pytest.mark.workload('NAME')*",
+    "@pytest.mark.workload('short')\n@pytest.mark.slo('e2e.p99 <= 15')": "*@slo of *test_chat: *needs a unit*",
+    "@pytest.mark.workload('short')\n@pytest.mark.slo('e2e.p99@stage4 <= 15s')": "*the last stage of short is stage0*",
+}
+
+
+@pytest.mark.parametrize("marker", MISTAKES_IN_TESTS)
 @pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["alone", "xdist"])
-def test_an_unknown_workload_is_a_collection_error_with_the_nearest_name(
-    project: pytest.Pytester, workers: list[str]
+def test_a_mistake_in_a_marker_is_found_when_tests_are_collected(
+    project: pytest.Pytester, marker: str, workers: list[str]
 ) -> None:
-    done = project.runpytest_subprocess("--scenario=one", "--llmd-workload=shrt", *workers)
-    assert done.ret in (pytest.ExitCode.INTERRUPTED, pytest.ExitCode.TESTS_FAILED)
-    done.stdout.fnmatch_lines(["*no workload 'shrt' in workloads/quick-load/; did you mean 'short'*"])
+    project.makepyfile(test_bench=f"import pytest\n\n{marker}\ndef test_chat(result):\n    pass\n")
+    done = project.runpytest_subprocess("--scenario=one", *workers)
+    assert done.ret == (pytest.ExitCode.TESTS_FAILED if workers else pytest.ExitCode.INTERRUPTED)
+    done.stdout.fnmatch_lines([MISTAKES_IN_TESTS[marker]])
     done.stdout.no_fnmatch_line("*Traceback*")
+    done.stdout.no_fnmatch_line("*standing up*")
+
+
+def test_set_adds_up_over_the_environment_and_the_nearer_place_wins(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMDBENCH_SET", "model.name=a,simulator.seed=7")
+    done = project.runpytest_subprocess(
+        "--scenario=one", "--llmd-model=b", "--llmd-set=simulator.itl=1", "--llmd-explain"
+    )
+    done.stdout.fnmatch_lines(["  name: b *# --llmd-model", "  seed: 7 *# $LLMDBENCH_SET", "  itl: 1.0 *# --llmd-set"])
+
+
+def test_a_flag_in_the_environment_is_true_or_false(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMDBENCH_DRY_RUN", "maybe")
+    done = project.runpytest_subprocess("--scenario=one")
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["*$LLMDBENCH_DRY_RUN: expected true or false, found 'maybe'*"])
+
+
+def test_variables_for_another_project_do_not_disturb_one_without_benchmarks(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMDBENCH_SCENARIO", "of-somebody-else")
+    monkeypatch.setenv("LLMDBENCH_MAX_STACKS", "x")
+    pytester.makepyfile("def test_it(): pass\n")
+    assert pytester.runpytest_subprocess().ret == 0
+
+
+def test_paths_in_the_ini_file_are_relative_to_it(project: pytest.Pytester) -> None:
+    (project.path / "vary.yaml").write_text("run: {factors: {requests: [1, 2]}}\n")
+    project.makeini("[pytest]\nllmd_scenario = ./scenarios/one.yaml\nllmd_treatments = vary.yaml\n")
+    below = project.mkdir("below")
+    done = project.run(sys.executable, "-c", f"import os, sys; os.chdir({str(below)!r}); import pytest; "
+                       "sys.exit(pytest.main(['..', '--llmd-dry-run']))")  # fmt: skip
+    done.stdout.fnmatch_lines(["2 cases on 1 stack"])
 
 
 def test_the_command_line_wins_over_the_environment_and_that_over_the_ini_file(

@@ -1,0 +1,66 @@
+"""From a workload and what was asked for to the profile that a harness gets. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_llmdbench.declared.overrides import apply_overrides
+from pytest_llmdbench.declared.tokens import check_fillable
+from pytest_llmdbench.declared.treatments import Treatment
+from pytest_llmdbench.declared.workload import Workload
+from pytest_llmdbench.errors import DeclarationError
+from pytest_llmdbench.harnesses.harness import Harness, PlannedStage
+
+#: Overrides with where they were declared.
+Overrides = tuple[Mapping[str, Any], str]
+
+
+@dataclass(frozen=True, eq=False)
+class PlannedLoad:
+    """A workload with one run treatment: the profile that the harness gets, but for what only a running stack knows."""
+
+    workload: Workload
+    harness: Harness
+    treatment: Treatment | None
+    profile: Mapping[str, Any]
+    stages: Sequence[PlannedStage]
+    expected_s: float | None
+
+
+def plan_load(
+    workload: Workload, harness: Harness, run: Treatment | None, asked: Iterable[Overrides], *, quick: bool
+) -> PlannedLoad:
+    """Lay over a workload: its own ``quick`` part, then the run treatment, then what was ``asked`` for as options.
+
+    Raises:
+        DeclarationError: an override that matches nothing or is filled in by the run, a token that no run fills in, or
+            a profile that the program would refuse.
+    """
+    profile: Mapping[str, Any] = workload.profile
+    steps: list[Overrides] = []
+    if quick and workload.header.quick:
+        steps.append((workload.header.quick, f"{workload.path}: quick"))
+    if run:
+        steps.append((run.overrides, run.origin))
+    steps += asked
+    for overrides, origin in steps:
+        changed = apply_overrides(profile, overrides, harness.known_keys, origin)
+        for path in harness.filled:
+            if _at(changed, path) != _at(profile, path):
+                raise DeclarationError(f"{origin}: '{path}' is filled in by the run and cannot be set")
+        profile = changed
+    origins = ", ".join([str(workload.path), *(origin for _, origin in steps)])
+    try:
+        check_fillable(profile)
+        stages, expected = tuple(harness.stages(profile)), harness.expected_seconds(profile)
+    except DeclarationError as error:
+        raise DeclarationError(f"{origins}: {error}") from error
+    return PlannedLoad(workload, harness, run, profile, stages, expected)
+
+
+def _at(tree: Any, path: str) -> Any:
+    for part in path.split("."):
+        tree = tree.get(part) if isinstance(tree, Mapping) else None
+    return tree
