@@ -124,6 +124,8 @@ def llmd_stack(request: pytest.FixtureRequest, llmd_case: Case) -> Iterator[Borr
     from pytest_llmdbench.stacks.ownership import stacks_of
 
     source = stacks_of(request.config)
+    # Before anything is held: an installation takes its time, and may fail.
+    llmd_case.load.harness.prepare(source.say)
     endpoint = source.acquire(llmd_case.stack.spec)
     try:
         yield BorrowedStack(llmd_case.stack.spec.key, endpoint)

@@ -44,7 +44,7 @@ class Runner:
         """Run the load once, with ``overrides`` on top of the case's own (``rate=5`` sets every leaf named ``rate``).
 
         Raises:
-            HarnessError: the load program could not be installed, started, finished in time or read.
+            HarnessError: the load program could not be started, finished in time or read.
             DeclarationError: an override that matches nothing.
         """
         load, harness = self._case.load, self._case.load.harness
@@ -53,7 +53,6 @@ class Runner:
             given = ", ".join(f"{key}={value!r}" for key, value in overrides.items())
             profile = apply_overrides(profile, overrides, harness.known_keys, f"run({given})")
         source = stacks_of(self._bench.config)
-        harness.prepare(source.say)
         folder = case_folder(self._bench.folder, self._node.nodeid)
         if "verdict" not in self._record:  # else the record is about an earlier run, until this one is judged worse
             self._record["folder"] = str(folder)

@@ -231,6 +231,11 @@ def test_a_stack_that_does_not_come_up_is_an_error_once_with_its_reason(project:
     done.stdout.no_fnmatch_line("*Traceback*")
 
 
+def test_no_stack_is_held_while_a_load_program_is_installed(project: pytest.Pytester) -> None:
+    done = project.runpytest_subprocess("--scenario=one")
+    done.stdout.fnmatch_lines(["quick-load: nothing to install", "stack one: standing up"])
+
+
 def test_junit_has_every_number_as_a_property(project: pytest.Pytester) -> None:
     project.runpytest_subprocess("--scenario=one", "--junitxml=j.xml", "--llmd-slo=e2e.p99<=20s")
     properties = {
