@@ -12,6 +12,7 @@ PATIENCE_S: Final = 2.0
 
 #: vLLM counts what it answered in full, by reason; its web server (where it is asked to) every answer, by status class.
 _DONE: Final = re.compile(r"^vllm:request_success_total(?:\{[^}]*\})? (\S+)", re.MULTILINE)
+_COUNTS_ANSWERS: Final = "\nhttp_requests_total{"
 _REFUSED: Final = re.compile(r'^http_requests_total\{(?=[^}]*/v1/)[^}]*status="[45][^}]*\} (\S+)', re.MULTILINE)
 
 
@@ -44,7 +45,9 @@ class ServerCounts:
                 text = answer.read().decode("utf-8", errors="replace")
         except (OSError, ValueError):
             return Counts()
-        return Counts(_total(_DONE.findall(text)), _total(_REFUSED.findall(text)))
+        refused = _total(_REFUSED.findall(text))
+        # A server that counts its answers has no line for refusals until there is one.
+        return Counts(_total(_DONE.findall(text)), 0 if refused is None and _COUNTS_ANSWERS in text else refused)
 
 
 def _total(values: Iterable[str]) -> int | None:

@@ -197,6 +197,18 @@ def test_a_server_that_was_restarted_counts_from_nothing(metrics: list[str]) -> 
     assert counts.look() == Counts(done=0)
 
 
+def test_a_server_that_counts_its_answers_says_that_none_was_refused(metrics: list[str]) -> None:
+    url = metrics[0]
+    served = (
+        'vllm:request_success_total 3\nhttp_requests_total{handler="/v1/completions",method="POST",status="2xx"} 3\n'
+    )
+    metrics.append(served)
+    counts = ServerCounts(url)
+    assert counts.look() == Counts(done=0, refused=0)
+    metrics.append(served + 'http_requests_total{handler="/v1/completions",method="POST",status="5xx"} 2\n')
+    assert counts.look() == Counts(done=0, refused=2)
+
+
 def _alive(pid: int) -> bool:
     try:
         os.kill(pid, 0)

@@ -19,8 +19,8 @@ def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
     pytester.makeconftest("pytest_plugins = ['quick_load']")
     pytester.makeini("[pytest]\n")
     files = {
-        "scenarios/one.yaml": "harness: quick-load\nsimulator: {itl: 0.03}\n",
-        "scenarios/two.yaml": "harness: quick-load\nsimulator: {itl: 0.04}\n",
+        "scenarios/one.yaml": "harness: quick-load\nsimulator: {itl: 0.05}\n",
+        "scenarios/two.yaml": "harness: quick-load\nsimulator: {itl: 0.06}\n",
         "workloads/quick-load/short.yaml": "requests: 3\ntokens: 4\npause: 0.0\n",
         "workloads/quick-load/long.yaml": "requests: 1000\ntokens: 4\npause: 0.05\n",
     }
