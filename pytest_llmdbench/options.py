@@ -56,7 +56,7 @@ OPTIONS: Final = (
         "--llmd-set", "texts", "Set any scenario key: model.name=facebook/opt-125m; over everything", "KEY=VALUE,..."
     ),
     Option("--llmd-results", "text", "Where results go. Default: llmdbench-results", "DIR"),
-    Option("--llmd-max-stacks", "number", "How many stacks may be up at once; -n auto starts this many workers", "N"),
+    Option("--llmd-max-stacks", "number", "How many stacks may be up at once; -n auto starts no more workers", "N"),
     Option("--llmd-dry-run", "flag", "Print the plan (cases, stacks, load, expected duration) and start nothing"),
     Option("--llmd-explain", "flag", "Print the merged scenario with where each value came from, and stop"),
 )

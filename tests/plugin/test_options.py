@@ -119,13 +119,14 @@ def test_a_flag_in_the_environment_is_true_or_false(project: pytest.Pytester, mo
     done.stderr.fnmatch_lines(["*$LLMDBENCH_DRY_RUN: expected true or false, found 'maybe'*"])
 
 
+@pytest.mark.parametrize("workers", [[], ["-n", "auto"]], ids=["alone", "xdist"])
 def test_variables_for_another_project_do_not_disturb_one_without_benchmarks(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: list[str]
 ) -> None:
     monkeypatch.setenv("LLMDBENCH_SCENARIO", "of-somebody-else")
     monkeypatch.setenv("LLMDBENCH_MAX_STACKS", "x")
     pytester.makepyfile("def test_it(): pass\n")
-    assert pytester.runpytest_subprocess().ret == 0
+    assert pytester.runpytest_subprocess(*workers).ret == 0
 
 
 def test_paths_in_the_ini_file_are_relative_to_it(project: pytest.Pytester) -> None:
