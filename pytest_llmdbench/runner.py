@@ -12,7 +12,8 @@ from pytest_llmdbench.declared.overrides import apply_overrides
 from pytest_llmdbench.declared.source import dotted
 from pytest_llmdbench.declared.tokens import fill_tokens
 from pytest_llmdbench.declared.workload import HEADER
-from pytest_llmdbench.harnesses.launcher import Outline, launch
+from pytest_llmdbench.errors import HarnessError
+from pytest_llmdbench.harnesses.launcher import Outline, last_lines, launch
 from pytest_llmdbench.results.provenance import provenance
 from pytest_llmdbench.results.store import case_folder, write_json
 from pytest_llmdbench.stacks.ownership import stacks_of
@@ -68,8 +69,12 @@ class Runner:
             watch=harness.watch(folder),
             say=source.say,
         )
+        try:
+            measured = harness.read(folder)
+        except HarnessError as error:
+            raise HarnessError(f"{error}\n  the last it said:\n{last_lines(folder)}") from error
         result = replace(
-            harness.read(folder),
+            measured,
             started=launched.started,
             elapsed_s=launched.elapsed_s,
             exit_code=launched.exit_code,

@@ -115,7 +115,11 @@ def _configuration(
     server = _section(config, "server")
     server["base_url"] = endpoint.url
     _default(server, {"type": "vllm", "model_name": endpoint.model})
-    _default(_section(config, "tokenizer"), {"pretrained_model_name_or_path": endpoint.tokenizer})
+    tokenizer = _section(config, "tokenizer")
+    _default(tokenizer, {"pretrained_model_name_or_path": endpoint.tokenizer})
+    # A profile that names the model means its tokenizer, which need not have the model's name.
+    if tokenizer["pretrained_model_name_or_path"] == endpoint.model:
+        tokenizer["pretrained_model_name_or_path"] = endpoint.tokenizer
     _section(config, "storage")["local_storage"] = {"path": str(folder)}
     _report(_section(_section(config, "report"), "request_lifecycle"))
     load = _section(config, "load")

@@ -73,6 +73,11 @@ def test_the_profile_itself_is_not_changed(tmp_path: Path) -> None:
     assert yaml.safe_dump(PROFILE) == before
 
 
+def test_a_profile_that_names_the_model_as_tokenizer_gets_the_model_s_tokenizer(tmp_path: Path) -> None:
+    profile = PROFILE | {"tokenizer": {"pretrained_model_name_or_path": "sim/model"}}
+    assert told(profile, tmp_path)["tokenizer"]["pretrained_model_name_or_path"] == "org/model"
+
+
 def test_a_local_tokenizer_needs_no_network(tmp_path: Path) -> None:
     program = InferencePerf()
     local = program.command(PROFILE, Endpoint("http://h", "m", str(tmp_path)), tmp_path)
