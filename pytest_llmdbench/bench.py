@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from pytest_llmdbench.declared.objective import Objective
     from pytest_llmdbench.harnesses.harness import Harness
     from pytest_llmdbench.plan import Case, Plan
-    from pytest_llmdbench.stacks.deployment import Deployment, DeploymentFactory, Say
+    from pytest_llmdbench.say import Say
+    from pytest_llmdbench.stacks.deployment import Deployment, DeploymentFactory
     from pytest_llmdbench.stacks.spec import StackSpec
 
 BENCH: pytest.StashKey[Bench] = pytest.StashKey()

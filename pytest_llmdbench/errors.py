@@ -1,4 +1,4 @@
-"""The errors that users see: one sentence on what is wrong, and the way out."""
+"""The errors that users see: one sentence on what is wrong, and the way out; and words that sentences share."""
 
 from __future__ import annotations
 
@@ -29,3 +29,8 @@ def nearest(word: str, known: Iterable[str]) -> str:
     if matches:
         return "did you mean " + " or ".join(repr(match) for match in matches) + "?"
     return "there is " + ", ".join(choices) if choices else "there is none"
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 case``, ``2 cases``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

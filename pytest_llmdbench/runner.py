@@ -1,4 +1,4 @@
-"""One run of one case: prepare the harness, send the load, read what it measured, keep everything."""
+"""One run of one case: send the load, read what it measured, keep everything."""
 
 from __future__ import annotations
 

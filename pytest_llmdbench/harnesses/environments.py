@@ -11,7 +11,7 @@ import os
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Final
 
 from pytest_llmdbench.errors import HarnessError
 from pytest_llmdbench.harnesses.cache import cache_folder
+from pytest_llmdbench.say import Say
 
 #: Written last: without it an environment is taken as half made, and made anew.
 MARKER: Final = ".llmdbench-complete"
@@ -26,8 +27,6 @@ MARKER: Final = ".llmdbench-complete"
 EVERY_S: Final = 5.0
 #: How much of uv's own words an error repeats.
 LAST_LINES: Final = 12
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from pytest_llmdbench.results.result import Result
+from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.spec import Endpoint
 
 #: A workload in the harness's own format, as parsed from YAML.
@@ -66,7 +67,7 @@ class Harness(Protocol):
     def expected_seconds(self, profile: Profile) -> float | None:
         """How long the program will take for a profile, its own start included; None where nobody can say."""
 
-    def prepare(self, say: Callable[[str], None]) -> None:
+    def prepare(self, say: Say) -> None:
         """Make the program's own environment if it is not there yet. Raises HarnessError with the way out."""
 
     def command(self, profile: Profile, endpoint: Endpoint, folder: Path) -> Command:

@@ -16,6 +16,7 @@ from pytest_llmdbench.harnesses import inference_perf_files, inference_perf_prof
 from pytest_llmdbench.harnesses.environments import Environment
 from pytest_llmdbench.harnesses.harness import STDOUT, Command, PlannedStage, Profile, Progress
 from pytest_llmdbench.results.result import Result
+from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.spec import Endpoint
 
 #: What the program is told, in the folder of the case.
@@ -61,7 +62,7 @@ class InferencePerf:
         """Wall seconds from start to end, about; None for closed loops, replays and sweeps."""
         return inference_perf_profile.expected_seconds(profile)
 
-    def prepare(self, say: Callable[[str], None]) -> None:
+    def prepare(self, say: Say) -> None:
         """Install the program if it is not there yet. Raises HarnessError with the way out."""
         self.environment.prepare(say)
 

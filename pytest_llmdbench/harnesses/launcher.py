@@ -14,6 +14,7 @@ from typing import IO, Final, Protocol
 from pytest_llmdbench.errors import HarnessError
 from pytest_llmdbench.harnesses.harness import STDERR, STDOUT, Command, Progress
 from pytest_llmdbench.harnesses.server_counts import ServerCounts
+from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks import processes
 
 #: Seconds between two looks at the process, and between two progress lines while the stage stays the same.
@@ -68,7 +69,7 @@ def launch(
     *,
     timeout_s: float,
     watch: Callable[[], Progress],
-    say: Callable[[str], None],
+    say: Say,
     start: Start = processes.start,
     end: End = processes.end,
 ) -> Launched:
@@ -132,7 +133,7 @@ class _Watch:
     outline: Outline
     look: Callable[[], Progress]
     server: ServerCounts
-    say: Callable[[str], None]
+    say: Say
 
     def follow(self, process: subprocess.Popen[bytes], timeout_s: float) -> bool:
         """Whether the process ended before its time was up."""

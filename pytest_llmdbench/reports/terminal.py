@@ -7,10 +7,10 @@ from typing import Any, Final
 
 import pytest
 
+from pytest_llmdbench.errors import counted
 from pytest_llmdbench.reports.units import show_duration, show_pair, show_rate
+from pytest_llmdbench.results.record import LATENCIES
 
-#: The latencies that have a column, shown as p50/p99.
-_LATENCIES: Final = ("ttft", "tpot", "itl", "e2e")
 _HEADERS: Final = ("case", "requests", "TTFT p50/p99", "TPOT p50/p99", "ITL p50/p99", "E2E p50/p99", "tok/s", "verdict")
 _COLOURS: Final = {"PASS": "green", "FAIL": "red", "INVALID": "yellow", "ERROR": "red"}
 
@@ -62,7 +62,7 @@ def stack_line(stack: Mapping[str, Any]) -> str:
 def plan_lines(cases: Sequence[Any]) -> list[str]:
     """What ``--llmd-dry-run`` prints: stacks, then cases with their load and expected duration."""
     stacks = {case.stack.spec.key: case.stack for case in cases}
-    lines = [f"{_count(len(cases), 'case')} on {_count(len(stacks), 'stack')}", ""]
+    lines = [f"{counted(len(cases), 'case')} on {counted(len(stacks), 'stack')}", ""]
     for key, stack in stacks.items():
         given = [case for case in cases if case.stack.spec.key == key]
         total = _total([case.load.expected_s for case in given])
@@ -78,10 +78,6 @@ def plan_lines(cases: Sequence[Any]) -> list[str]:
     everything = show_duration(_total([case.load.expected_s for case in cases]))
     lines += ["", f"expected duration of all load, one after the other: {everything}"]
     return lines
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _stages(stages: Sequence[Any]) -> str:
@@ -109,8 +105,9 @@ def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
         else f"{requests['completed']}" + (f" +{requests['failed']} failed" if requests["failed"] else "")
     )
     latencies = numbers.get("latencies", {})
-    verdict = (record.get("verdict") or {}).get("outcome", "ERROR")
-    times = [show_pair(latencies.get(name, {}).get("p50"), latencies.get(name, {}).get("p99")) for name in _LATENCIES]
+    # A test that sent no load has no verdict, and nothing went wrong with it either.
+    verdict = (record.get("verdict") or {}).get("outcome") or ("ERROR" if record.get("error") else "-")
+    times = [show_pair(latencies.get(name, {}).get("p50"), latencies.get(name, {}).get("p99")) for name in LATENCIES]
     return (record["case"], counts, *times, show_rate(numbers.get("output_tokens_per_second")), verdict)
 
 

@@ -17,7 +17,7 @@ from multiprocessing.connection import Client, Connection, Listener, answer_chal
 from typing import Any, Final
 
 from pytest_llmdbench.errors import LlmdError, StandupError
-from pytest_llmdbench.stacks.deployment import Say
+from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.pool import StackPool
 from pytest_llmdbench.stacks.processes import end_all, mark
 from pytest_llmdbench.stacks.spec import Endpoint, StackSpec

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
+from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.spec import Endpoint, StackSpec
-
-#: Takes one line for the user, shown live: ``stack local: waiting for the first completion``.
-Say = Callable[[str], None]
 
 
 class Deployment(Protocol):

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from pytest_llmdbench.errors import StandupError
 from pytest_llmdbench.harnesses.tokenizer import simulator_tokenizer
-from pytest_llmdbench.stacks.deployment import Say
+from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.processes import end, start
 from pytest_llmdbench.stacks.spec import Endpoint, StackSpec
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pytest_llmdbench.errors import LlmdError, StandupError
-from pytest_llmdbench.stacks.deployment import Deployment, DeploymentFactory, Interruptible, Say
+from pytest_llmdbench.say import Say
+from pytest_llmdbench.stacks.deployment import Deployment, DeploymentFactory, Interruptible
 from pytest_llmdbench.stacks.spec import Endpoint, StackSpec
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final, Literal
 
 from pytest_llmdbench.declared.metrics import METRICS
 from pytest_llmdbench.declared.objective import Objective
+from pytest_llmdbench.errors import counted
 from pytest_llmdbench.results.result import Result, Stage
 
 Outcome = Literal["PASS", "FAIL", "INVALID"]
@@ -105,10 +106,10 @@ def judge(result: Result, objectives: Sequence[Objective], max_error_rate: float
         return Verdict("INVALID", unsound, judged)
     missed = sum(not one.met for one in judged)
     if missed:
-        return Verdict("FAIL", f"{missed} of {_count(len(judged), 'objective')} missed", judged)
+        return Verdict("FAIL", f"{missed} of {counted(len(judged), 'objective')} missed", judged)
     if not judged:
         return Verdict("PASS", "the load ran; no objectives were declared")
-    return Verdict("PASS", f"{_count(len(judged), 'objective')} met", judged)
+    return Verdict("PASS", f"{counted(len(judged), 'objective')} met", judged)
 
 
 def measured(result: Result, objective: Objective) -> float | None:
@@ -133,11 +134,11 @@ def _insane(result: Result, max_error_rate: float) -> str | None:
     if not requests.completed:
         return f"no request completed, of {requests.offered} sent{_kinds(result.whole)}"
     if not result.whole.output_tokens:
-        return f"{_count(requests.completed, 'request')} completed, but no output token came out"
+        return f"{counted(requests.completed, 'request')} completed, but no output token came out"
     rate = requests.error_rate or 0.0
     if rate > max_error_rate:
         return (
-            f"{requests.failures} of {_count(requests.offered, 'request')} failed ({rate:.1%}; "
+            f"{requests.failures} of {counted(requests.offered, 'request')} failed ({rate:.1%}; "
             f"sanity.max_error_rate allows {max_error_rate:.1%}){_kinds(result.whole)}"
         )
     return None
@@ -163,10 +164,6 @@ def _margin(share: float | None) -> str:
     if share is None:
         return ""
     return f"x{share + 1:.3g}" if share >= 9 else f"{share:+.1%}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def assert_verdict(verdict: Verdict) -> None:

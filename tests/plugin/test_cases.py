@@ -166,6 +166,21 @@ def test_a_case_with_several_runs_shows_the_numbers_and_the_folder_of_its_worst(
     assert not (properties["llmd.folder"] or "").endswith(".2")
 
 
+def test_a_test_that_only_looks_at_its_stack_has_no_verdict_and_no_error(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        test_bench="""
+        import pytest
+
+        @pytest.mark.workload("short")
+        def test_chat(stack):
+            assert stack.model
+        """
+    )
+    done = project.runpytest_subprocess("--scenario=one")
+    assert done.ret == 0
+    done.stdout.re_match_lines([r"one-quick-load-short .* -$"])
+
+
 def test_tests_that_share_a_case_have_rows_of_their_own(project: pytest.Pytester) -> None:
     project.makepyfile(
         test_bench="""
