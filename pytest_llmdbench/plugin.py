@@ -59,6 +59,8 @@ def pytest_configure(config: pytest.Config) -> None:
     if bench.settings.get("dry_run"):
         # The plan is made by one process; workers would each print it.
         config.option.dist, config.option.tx, config.option.numprocesses = "no", [], None
+        # Nothing ran, so nothing is reported: an empty report must not replace that of a run.
+        config.option.htmlpath = config.option.xmlpath = None
     if bench.asked_for:
         if not bench.is_worker:
             _check(bench)

@@ -25,6 +25,15 @@ def test_a_dry_run_prints_the_plan_and_starts_nothing(project: pytest.Pytester, 
     assert not (project.path / "llmdbench-results").exists()
 
 
+def test_a_dry_run_leaves_the_reports_of_earlier_runs_alone(project: pytest.Pytester) -> None:
+    for name in ("r.html", "j.xml"):
+        (project.path / name).write_text("of a run")
+    assert (
+        project.runpytest_subprocess("--llmd-dry-run", "--scenario=one", "--html=r.html", "--junitxml=j.xml").ret == 0
+    )
+    assert [(project.path / name).read_text() for name in ("r.html", "j.xml")] == ["of a run"] * 2
+
+
 def test_explain_prints_the_merged_scenario_with_where_each_value_came_from(project: pytest.Pytester) -> None:
     done = project.runpytest_subprocess("--scenario=one", "--llmd-set=simulator.max_num_seqs=8", "--llmd-explain")
     assert done.ret == 0
