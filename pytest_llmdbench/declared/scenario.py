@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, PositiveFloat, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
+from pytest_llmdbench.declared.cluster import Accelerator, Existing, Expose, HuggingFace, Manifest, Place, Storage
+from pytest_llmdbench.declared.engine import Engine, Vllm
+from pytest_llmdbench.declared.pods import Pods, Quantity
+from pytest_llmdbench.declared.router import Charts, Further, Router, Sidecar
 from pytest_llmdbench.declared.strict import Strict
 from pytest_llmdbench.simulator.config import SimulatorConfig
+
+#: Sections that inherit from others what they do not say.
+_INHERITING: Final = ("vllm", "pods", "decode", "prefill")
 
 
 class Model(Strict):
@@ -31,6 +39,27 @@ class Load(Strict):
         description="'full' sends a workload as it is written; 'quick' applies the 'quick' overrides in its header: "
         "the same kind of load, scaled down to about a minute.",
     )
+    where: Literal["auto", "here", "cluster"] = Field(
+        default="auto",
+        description="'here': the load program runs on this machine; 'cluster': in pods beside the stack; 'auto': in "
+        "the cluster where the stack is deployed by this run or found there, else here.",
+    )
+    parallelism: PositiveInt = Field(
+        default=1, description="Pods that send the workload, each as it is: two pods send twice the load."
+    )
+    image: str | None = Field(
+        default=None, description="Image of the load programs ('make image-build image-push'); needed in a cluster."
+    )
+    pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
+        default="IfNotPresent", description="When that image is pulled."
+    )
+    cpu: Quantity = Field(default="4", description="Processors of one load pod, at least.")
+    memory: Quantity = Field(default="8Gi", description="Memory of one load pod.")
+    node_selector: Mapping[str, str] = Field(default_factory=dict, description="Labels that its node must have.")
+    tolerations: tuple[Mapping[str, Any], ...] = Field(default=(), description="As Kubernetes writes them.")
+    results_pvc: str | None = Field(
+        default=None, description="A claim that results are written to as well, for long runs; one that exists."
+    )
 
 
 class Sanity(Strict):
@@ -44,7 +73,18 @@ class Sanity(Strict):
 class Timeouts(Strict):
     """How long to wait before giving up, in seconds."""
 
-    standup_s: PositiveFloat = Field(default=60.0, description="From starting a stack to its first completion.")
+    standup_s: PositiveFloat | None = Field(
+        default=None,
+        description="From starting a stack to its first completion. Default: 60 for local, 2400 on a cluster; what "
+        "cannot get better ends it at once.",
+    )
+    teardown_s: PositiveFloat = Field(default=180.0, description="Until nothing of a stack is left in the cluster.")
+    lease_s: Annotated[float, Field(ge=5)] = Field(
+        default=60.0, description="In a cluster: how long after the last sign of life of a run all of it is deleted."
+    )
+    run_s: PositiveFloat = Field(
+        default=24 * 3600.0, description="In a cluster: how long a run may take in all; then all of it is deleted."
+    )
     load_s: PositiveFloat | None = Field(
         default=None, description="One run of a load. Default: three times its expected duration plus two minutes."
     )
@@ -54,11 +94,37 @@ class Scenario(Strict):
     """A scenario: what to deploy, and what is good enough on it."""
 
     description: str = Field(default="", description="One line for people.")
-    deploy: str = Field(default="local", description="The way to deploy; 'local' starts a server on this machine.")
+    deploy: str = Field(
+        default="local",
+        description="The way to deploy: 'local' starts the simulator on this machine; on a cluster 'standalone' and "
+        "'modelservice'; 'endpoint' for what is there already.",
+    )
     model: Model = Field(default_factory=Model, description="The model that the stack serves.")
     simulator: SimulatorConfig = Field(
         default_factory=SimulatorConfig, description="The embedded simulator: docs/simulator.md tells what it models."
     )
+    cluster: Place = Field(default_factory=Place, description="The cluster and the namespace.")
+    accelerator: Accelerator = Field(default_factory=Accelerator, description="The GPUs that serving pods ask for.")
+    engine: Engine = Field(default_factory=Engine, description="The program that serves the model, on a cluster.")
+    vllm: Vllm = Field(default_factory=Vllm, description="Flags of vLLM, for all roles.")
+    pods: Pods = Field(default_factory=Pods, description="Serving pods; of standalone, and what roles inherit.")
+    decode: Pods = Field(default_factory=Pods, description="modelservice: pods that write answers.")
+    prefill: Pods = Field(
+        default_factory=lambda: Pods(replicas=0), description="modelservice: pods that read prompts, if any."
+    )
+    also: tuple[Further, ...] = Field(default=(), description="modelservice: further models behind the same gateway.")
+    sidecar: Sidecar = Field(default_factory=Sidecar, description="modelservice: the routing sidecar of decode pods.")
+    router: Router = Field(default_factory=Router, description="modelservice: the way from a client to the pods.")
+    charts: Charts = Field(default_factory=Charts, description="modelservice: the Helm charts and their versions.")
+    storage: Storage = Field(default_factory=Storage, description="Where the model's weights are read from.")
+    huggingface: HuggingFace = Field(default_factory=HuggingFace, description="The token of gated models.")
+    expose: Expose = Field(default_factory=Expose, description="What is made around the service.")
+    manifests: tuple[Manifest, ...] = Field(
+        default=(),
+        description="Further objects of the stack; texts in them are Jinja2 templates, sandboxed, that know "
+        "stack.name, stack.service, stack.namespace, stack.model and stack.labels.",
+    )
+    endpoint: Existing = Field(default_factory=Existing, description="deploy: endpoint: what is there already.")
     harness: str = Field(
         default="inference-perf", description="The load program of benchmarks that do not name one themselves."
     )
@@ -76,3 +142,42 @@ class Scenario(Strict):
                 f"simulator.model: the simulator serves model.name; say model: {{name: {self.simulator.model}}}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _several_pods_are_in_a_cluster(self) -> Scenario:
+        if self.load.parallelism > 1 and not self.load_in_cluster:
+            raise ValueError(
+                f"load.parallelism: {self.load.parallelism} pods send a load side by side only where it runs in a "
+                "cluster; this one runs on this machine"
+            )
+        return self
+
+    def dump(self) -> dict[str, Any]:
+        """This scenario as JSON-able data that reads back as the same one.
+
+        Pods inherit by what is said and what is not, so there only what is said is written.
+        """
+        said = {name: getattr(self, name).model_dump(mode="json", exclude_unset=True) for name in _INHERITING}
+        return self.model_dump(mode="json") | said
+
+    @property
+    def standup_s(self) -> float:
+        """How long a standup may take, in seconds."""
+        return self.timeouts.standup_s or (60.0 if self.deploy == "local" else 2400.0)
+
+    @property
+    def load_in_cluster(self) -> bool:
+        """Whether the load runs in pods; else on this machine."""
+        if self.load.where != "auto":
+            return self.load.where == "cluster"
+        found = self.deploy == "endpoint" and self.endpoint.stack is not None and self.load.image is not None
+        return found or self.deploy in ("standalone", "modelservice")
+
+    def role(self, name: Literal["pods", "decode", "prefill"]) -> Pods:
+        """The pods of a role with all that they inherit; their ``vllm`` is complete."""
+        own: Pods = getattr(self, name)
+        data = self.pods.model_dump(exclude_unset=True) | own.model_dump(exclude_unset=True)
+        if name == "prefill" and "replicas" not in own.model_fields_set:
+            data["replicas"] = 0
+        flags = (part.model_dump(exclude_unset=True) for part in (self.vllm, self.pods.vllm, own.vllm))
+        return Pods.model_validate(data | {"vllm": {key: value for part in flags for key, value in part.items()}})

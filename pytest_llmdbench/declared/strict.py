@@ -15,7 +15,8 @@ from pytest_llmdbench.errors import DeclarationError, nearest
 class Strict(BaseModel):
     """Base of all declared things: unknown keys are errors, values never change after reading."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Built once, as parts of the whole that is read, and not once more each for itself.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 #: Pydantic's words for Python's types, in YAML's.

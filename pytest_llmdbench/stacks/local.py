@@ -34,7 +34,7 @@ class LocalDeployment:
         self._model: str = spec.config["model"]["name"]
         self._tokenizer: str | None = spec.config["model"]["tokenizer"]
         self._simulator: Mapping[str, Any] = spec.config["simulator"]
-        self._standup_s: float = spec.config["timeouts"]["standup_s"]
+        self._standup_s: float = spec.config["timeouts"]["standup_s"] or 60.0
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="llmdbench-")
         self._url = ""
