@@ -1,0 +1,187 @@
+"""Stacks that outlive their session on purpose, and what others left: noted in the cluster, found there again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from pytest_llmdbench.errors import StandupError
+from pytest_llmdbench.stacks.kubernetes.anchor import anchor_name
+from pytest_llmdbench.stacks.kubernetes.cluster import Cluster, ClusterError
+from pytest_llmdbench.stacks.kubernetes.names import OURS, ROLE, RUN, STACK, Names
+
+#: What two stacks have in common that are deployed alike.
+FINGERPRINT: Final = "llmdbench/fingerprint"
+#: Everything that a run may leave where nothing owns it, or that is owned and on its way; (apiVersion, kind).
+KINDS: Final = (
+    ("apps/v1", "Deployment"),
+    ("apps/v1", "StatefulSet"),
+    ("apps/v1", "DaemonSet"),
+    ("apps/v1", "ReplicaSet"),
+    ("batch/v1", "Job"),
+    ("v1", "Pod"),
+    ("v1", "Service"),
+    ("v1", "ConfigMap"),
+    ("v1", "Secret"),
+    ("v1", "ServiceAccount"),
+    ("rbac.authorization.k8s.io/v1", "Role"),
+    ("rbac.authorization.k8s.io/v1", "RoleBinding"),
+    ("coordination.k8s.io/v1", "Lease"),
+    ("leaderworkerset.x-k8s.io/v1", "LeaderWorkerSet"),
+    ("inference.networking.k8s.io/v1", "InferencePool"),
+    ("gateway.networking.k8s.io/v1", "Gateway"),
+    ("gateway.networking.k8s.io/v1", "HTTPRoute"),
+    ("monitoring.coreos.com/v1", "PodMonitor"),
+    ("monitoring.coreos.com/v1", "ServiceMonitor"),
+    ("keda.sh/v1alpha1", "ScaledObject"),
+    ("networking.istio.io/v1beta1", "DestinationRule"),
+    ("agentgateway.dev/v1alpha1", "AgentgatewayParameters"),
+    ("networking.gke.io/v1", "GCPBackendPolicy"),
+    ("networking.gke.io/v1", "HealthCheckPolicy"),
+    ("route.openshift.io/v1", "Route"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StackRecord:
+    """A stack as another session finds it: where it answers, and what it was made from."""
+
+    key: str
+    run: str
+    stack: str
+    service: str
+    port: int
+    path: str
+    model: str
+    fingerprint: str
+
+    def manifest(self, names: Names) -> dict[str, Any]:
+        """The ConfigMap that holds it."""
+        metadata = names.metadata("stack")
+        metadata["labels"] = {**metadata["labels"], FINGERPRINT: self.fingerprint}
+        data = {"stack.json": json.dumps(asdict(self), sort_keys=True)}
+        return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+
+def fingerprint(deployed: Mapping[str, Any]) -> str:
+    """A short hash of what decides what is deployed; a label's value."""
+    text = json.dumps(deployed, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def records(cluster: Cluster, labels: Mapping[str, str]) -> list[StackRecord]:
+    """The stacks with these labels whose run still has its anchor, the newest first. Raises ClusterError."""
+    maps = cluster.objects("v1", "ConfigMap", {**OURS, **labels})
+    maps.sort(key=lambda one: str(one["metadata"].get("creationTimestamp")), reverse=True)
+    found = [
+        StackRecord(**json.loads(one["data"]["stack.json"])) for one in maps if "stack.json" in one.get("data", {})
+    ]
+    alive = {run.id for run in runs(cluster)}
+    return [one for one in found if one.run in alive]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRun:
+    """A run whose anchor is there. ``holder`` is who started it; ``good_until`` when it ends if nobody says more."""
+
+    id: str
+    holder: str
+    good_until: datetime | None
+    stacks: tuple[str, ...]
+
+
+def runs(cluster: Cluster) -> list[LiveRun]:
+    """The runs in the namespace that are alive, or kept. Raises ClusterError."""
+    anchors = cluster.objects("batch/v1", "Job", {**OURS, ROLE: "anchor"})
+    leases = {one["metadata"]["name"]: one["spec"] for one in cluster.objects("coordination.k8s.io/v1", "Lease", OURS)}
+    maps = cluster.objects("v1", "ConfigMap", OURS)
+    found = []
+    for anchor in anchors:
+        if anchor["metadata"].get("deletionTimestamp"):
+            continue
+        run = anchor["metadata"]["labels"][RUN]
+        lease = leases.get(anchor_name(run), {})
+        mine = [
+            one for one in maps if one["metadata"]["labels"].get(RUN) == run and "stack.json" in one.get("data", {})
+        ]
+        keys = tuple(sorted(json.loads(one["data"]["stack.json"])["key"] for one in mine))
+        found.append(LiveRun(run, str(lease.get("holderIdentity", "unknown")), _until(lease), keys))
+    return found
+
+
+def leftovers(cluster: Cluster) -> Iterator[tuple[str, str, str, str]]:
+    """(apiVersion, kind, name, run) of objects of ours whose run has no anchor any more. Raises ClusterError.
+
+    A run makes its anchor before anything else and deletes it after all else, so there is nobody to miss these. What
+    an anchor owned is on its way already and is not listed.
+    """
+    alive = {one["metadata"]["labels"].get(RUN) for one in cluster.objects("batch/v1", "Job", {**OURS, ROLE: "anchor"})}
+    for version, kind, one in _all(cluster, OURS):
+        metadata = one["metadata"]
+        run = metadata["labels"].get(RUN)
+        gone = metadata.get("ownerReferences") or metadata.get("deletionTimestamp")
+        if run and run not in alive and not gone:
+            yield version, kind, metadata["name"], run
+
+
+def sweep(cluster: Cluster) -> list[str]:
+    """Delete what earlier runs left; what was deleted, as ``secret/x of run y``. Raises ClusterError."""
+    swept = []
+    for version, kind, name, run in list(leftovers(cluster)):
+        if cluster.delete(version, kind, name):
+            swept.append(f"{kind.lower()}/{name} of run {run}")
+    return swept
+
+
+def still_there(cluster: Cluster, labels: Mapping[str, str]) -> list[str]:
+    """Objects with these labels that are there, as ``pod/x``. Raises ClusterError."""
+    return [f"{kind.lower()}/{one['metadata']['name']}" for _, kind, one in _all(cluster, labels)]
+
+
+def delete_all(cluster: Cluster, labels: Mapping[str, str]) -> None:
+    """Delete the objects with these labels that a run made itself; what Kubernetes made of them goes with them.
+
+    Raises ClusterError.
+    """
+    for version, kind, one in list(_all(cluster, labels)):
+        owners = [owner["name"] for owner in one["metadata"].get("ownerReferences", ())]
+        if not owners or anchor_name(one["metadata"]["labels"][RUN]) in owners:
+            cluster.delete(version, kind, one["metadata"]["name"])
+
+
+def _all(cluster: Cluster, labels: Mapping[str, str]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(apiVersion, kind, object) of all objects with these labels that we may see."""
+    for version, kind in KINDS:
+        try:
+            found = cluster.objects(version, kind, labels)
+        except ClusterError as error:
+            if error.status in (403, 404, 405):  # a kind that the cluster has not, or that we may not see
+                continue
+            raise
+        yield from ((version, kind, one) for one in found)
+
+
+def verify_gone(cluster: Cluster, labels: Mapping[str, str], seconds: float) -> None:
+    """Return once nothing with these labels is there. Raises StandupError after so many seconds: a leak is an error."""
+    deadline = time.monotonic() + seconds
+    while left := still_there(cluster, labels):
+        if time.monotonic() > deadline:
+            raise StandupError(f"still there after {seconds:.0f} s: {', '.join(left)}")
+        time.sleep(0.3)
+
+
+def of_stack(run: str, stack: str) -> dict[str, str]:
+    """Labels of everything that a stack has."""
+    return {**OURS, RUN: run, STACK: stack}
+
+
+def _until(lease: Mapping[str, Any]) -> datetime | None:
+    if "renewTime" not in lease:
+        return None
+    renewed = datetime.fromisoformat(str(lease["renewTime"]).replace("Z", "+00:00"))
+    return datetime.fromtimestamp(renewed.timestamp() + float(lease.get("leaseDurationSeconds", 0)), UTC)
