@@ -1,0 +1,76 @@
+"""Which GPUs of a cluster are free, and whether a stack's pods find a place on them. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pytest_llmdbench.declared.cluster import Accelerator
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """GPUs of one node."""
+
+    node: str
+    total: int
+    free: int
+
+
+def rooms(
+    nodes: Iterable[Mapping[str, Any]], pods: Iterable[Mapping[str, Any]], accelerator: Accelerator,
+    selector: Mapping[str, str],
+) -> list[Room]:  # fmt: skip
+    """The nodes that a pod with this node selector could go to, with what is free there.
+
+    A pod takes GPUs from when it has a node until it has ended; cordoned nodes and nodes that are not Ready have none.
+    """
+    wanted = dict(selector)
+    if accelerator.product:
+        wanted[accelerator.label] = accelerator.product
+    taken: dict[str, int] = {}
+    for pod in pods:
+        node = pod["spec"].get("nodeName")
+        if node and pod.get("status", {}).get("phase") not in ("Succeeded", "Failed"):
+            taken[node] = taken.get(node, 0) + _asked(pod, accelerator.resource)
+    found = []
+    for node in nodes:
+        name, labels = node["metadata"]["name"], node["metadata"].get("labels") or {}
+        total = int((node["status"].get("allocatable") or {}).get(accelerator.resource, "0"))
+        usable = not node["spec"].get("unschedulable") and _is_ready(node)
+        if total and usable and all(labels.get(key) == value for key, value in wanted.items()):
+            found.append(Room(name, total, max(0, total - taken.get(name, 0))))
+    return found
+
+
+def places(rooms: Sequence[Room], each: int, *, whole: bool = False) -> int:
+    """How many pods of ``each`` GPUs fit on what is free; with ``whole``, if nothing else ran there."""
+    return sum((room.total if whole else room.free) // each for room in rooms)
+
+
+def fits(rooms: Sequence[Room], sizes: Iterable[int], *, whole: bool = False) -> bool:
+    """Whether pods of these sizes find a place together, the largest placed first."""
+    free = sorted((room.total if whole else room.free for room in rooms), reverse=True)
+    for size in sorted((one for one in sizes if one), reverse=True):
+        best = next((index for index in reversed(range(len(free))) if free[index] >= size), None)
+        if best is None:
+            return False
+        free[best] -= size
+        free.sort(reverse=True)
+    return True
+
+
+def _asked(pod: Mapping[str, Any], resource: str) -> int:
+    spec = pod["spec"]
+
+    def amount(container: Mapping[str, Any]) -> int:
+        resources = container.get("resources") or {}
+        return int((resources.get("limits") or resources.get("requests") or {}).get(resource, "0"))
+
+    running = sum(amount(one) for one in spec.get("containers", ()))
+    return max(running, *(amount(one) for one in spec.get("initContainers") or ()), 0)
+
+
+def _is_ready(node: Mapping[str, Any]) -> bool:
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in node["status"].get("conditions", ()))

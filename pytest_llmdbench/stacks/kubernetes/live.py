@@ -1,0 +1,231 @@
+"""A stack that is in the cluster: created, checked, questioned and deleted through its names."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pytest_llmdbench.declared.scenario import Scenario
+from pytest_llmdbench.errors import StandupError
+from pytest_llmdbench.say import Say
+from pytest_llmdbench.stacks.kubernetes import verify
+from pytest_llmdbench.stacks.kubernetes.anchor import Anchor
+from pytest_llmdbench.stacks.kubernetes.cluster import Cluster
+from pytest_llmdbench.stacks.kubernetes.helm import Helm
+from pytest_llmdbench.stacks.kubernetes.kept import StackRecord, delete_all, fingerprint, of_stack, verify_gone
+from pytest_llmdbench.stacks.kubernetes.names import Names
+from pytest_llmdbench.stacks.kubernetes.rendered import Rendered
+from pytest_llmdbench.stacks.kubernetes.session import json_of
+from pytest_llmdbench.stacks.kubernetes.vantage import Ask, ask
+from pytest_llmdbench.stacks.kubernetes.wait import wait_job, wait_ready
+
+#: A model that is Ready may still compile for its first request: so long may that take, in seconds.
+FIRST_COMPLETION_S: Final = 300.0
+#: Seconds between two tries of what a router learns of only a moment after its pods are Ready.
+AGAIN_S: Final = 1.0
+#: For how long a router may not know its pods yet, in seconds.
+ROUTER_S: Final = 60.0
+
+
+@dataclass(eq=False)
+class LiveStack:
+    """One stack under its names; ``anchor`` is its run's. All methods raise StandupError or ClusterError."""
+
+    key: str
+    scenario: Scenario
+    cluster: Cluster
+    anchor: Anchor
+    names: Names
+    rendered: Rendered
+    say: Say
+    interrupted: threading.Event
+    wait_for_gpus: bool = False
+    vantage: str = ""
+    _host: str = ""
+
+    @property
+    def url(self) -> str:
+        """Where it answers, seen from inside the cluster; after :meth:`check` where a Gateway has its own address."""
+        one = self.rendered
+        host = self._host or f"{one.service}.{self.names.namespace}.svc"
+        return f"http://{host}:{one.port}{one.path}"
+
+    def create(self, deadline: float) -> None:
+        """Make all objects and wait until every expected pod is Ready; ``deadline`` is of ``time.monotonic``."""
+        cluster, rendered = self.cluster, self.rendered
+        for claim in rendered.kept:
+            if cluster.get(claim["apiVersion"], claim["kind"], claim["metadata"]["name"]) is None:
+                cluster.apply(claim)
+        for first in rendered.first:
+            cluster.apply(first)
+            name = first["metadata"]["name"]
+            wait_job(cluster, name, deadline=deadline, say=self.say, interrupted=self.interrupted)
+        for manifest in rendered.manifests:
+            cluster.apply(manifest)
+        for manifest in rendered.optional:
+            if cluster.knows(manifest["apiVersion"], manifest["kind"]):
+                cluster.apply(manifest)
+        if rendered.releases:
+            helm = Helm.find()
+            for release in rendered.releases:
+                helm.install(release, self.names, cluster, self.say)
+        wait_ready(
+            cluster,
+            rendered.expected,
+            deadline=deadline,
+            say=self.say,
+            interrupted=self.interrupted,
+            wait_for_gpus=self.wait_for_gpus,
+            name=f"stack {self.key}",
+        )
+
+    def check(self, deadline: float) -> None:
+        """See that what runs is what was asked for, and that it answers where the load will ask."""
+        self.vantage = self.anchor.pod(deadline, self.say, self.interrupted)
+        differing = []
+        for expected in self.rendered.expected:
+            pods = self.cluster.objects("v1", "Pod", expected.selector)
+            differing += verify.differing_flags(expected, pods) if expected.flags else []
+        if differing:
+            raise StandupError("\n  - ".join([f"stack {self.key} is not what the scenario says:", *differing]))
+        self._check_engines()
+        if self.rendered.gateway:
+            self._host = self._gateway_address(deadline)
+        self._check_path(deadline)
+
+    def _gateway_address(self, deadline: float) -> str:
+        """The address that a Gateway is given by its provider."""
+        name = self.rendered.gateway
+        while True:
+            found = self.cluster.get("gateway.networking.k8s.io/v1", "Gateway", name) or {}
+            addresses = (found.get("status") or {}).get("addresses") or []
+            if addresses:
+                return str(addresses[0]["value"])
+            if time.monotonic() > deadline:
+                said = [one.get("message") for one in (found.get("status") or {}).get("conditions") or ()]
+                raise StandupError(f"Gateway {name} was given no address in time: {'; '.join(map(str, said))}")
+            if self.interrupted.wait(AGAIN_S):
+                raise StandupError(f"stack {self.key}: the run ended before it was up")
+
+    def _check_engines(self) -> None:
+        """Every engine serves the model, with the length and the cache that the scenario says."""
+        engines = self.engines()
+        answers = ask(self.cluster, self.vantage, [Ask(f"{url}{path}") for url in engines for path in _ENGINE_PATHS])
+        flags: Mapping[str, str | None] = {}
+        for one in self.rendered.expected:
+            flags = {**flags, **one.flags}
+        for index, url in enumerate(engines):
+            models, metrics = answers[2 * index : 2 * index + 2]
+            trouble = verify.model_trouble(models, self.scenario, self._max_model_len())
+            trouble = trouble or verify.cache_trouble(metrics, flags)
+            if trouble:
+                raise StandupError(f"stack {self.key}: {url}: {trouble}")
+
+    def _check_path(self, deadline: float) -> None:
+        """One real completion through the service."""
+        began = time.monotonic()
+        while True:
+            seconds = min(FIRST_COMPLETION_S, max(1.0, deadline - time.monotonic()))
+            answer = ask(self.cluster, self.vantage, [verify.completion(self.url, self.scenario.model.name, seconds)])[
+                0
+            ]
+            trouble = verify.completion_trouble(answer)
+            if trouble is None:
+                return
+            # A Service, a proxy, a router: each learns of Ready pods a moment later than we do.
+            passing = answer.status in (0, 404, 502, 503, 504) and time.monotonic() - began < ROUTER_S
+            if not passing or time.monotonic() > deadline:
+                raise StandupError(f"stack {self.key}: all pods are Ready, but at {self.url} {trouble}")
+            if self.interrupted.wait(AGAIN_S):
+                raise StandupError(f"stack {self.key}: the run ended before it was up")
+
+    def engines(self) -> list[str]:
+        """The URL of every engine by its pod's address, read anew: pods may have been replaced."""
+        urls = []
+        for expected in self.rendered.expected:
+            if expected.flags:
+                port = self.rendered.engine_ports[expected.role]
+                pods = self.cluster.objects("v1", "Pod", expected.selector)
+                alive = [one for one in pods if not one["metadata"].get("deletionTimestamp")]
+                urls += [f"http://{one['status']['podIP']}:{port}" for one in alive if one["status"].get("podIP")]
+        return urls
+
+    def reset(self) -> None:
+        """Forget the prefix caches and begin a new window, on every engine."""
+        simulator = self.scenario.engine.kind == "simulator"
+        path = "/sim/reset?prefix_cache=1" if simulator else "/reset_prefix_cache"
+        for answer in ask(self.cluster, self.vantage, [Ask(f"{url}{path}", {}) for url in self.engines()]):
+            # vLLM has the path only in its development mode, llm-d-inference-sim never.
+            if answer.status not in (200, 404, 405):
+                text = f"{answer.status or 'no answer'} {answer.text.strip()[:200]}"
+                raise StandupError(f"stack {self.key}: its caches could not be reset: {text}")
+
+    def observe(self) -> Mapping[str, Any]:
+        """What the simulators say of themselves since :meth:`reset`; with several, each under ``pods``."""
+        if self.scenario.engine.kind != "simulator":
+            return {}
+        answers = ask(self.cluster, self.vantage, [Ask(f"{url}/sim/stats") for url in self.engines()])
+        stats = [dict(answer.data) for answer in answers if answer.status == 200]
+        if len(stats) == 1:
+            return stats[0]
+        overloaded = any((one.get("lateness") or {}).get("overloaded") for one in stats)
+        return {"lateness": {"overloaded": overloaded}, "pods": stats}
+
+    def facts(self) -> dict[str, Any]:
+        """What is stored with every result: run, versions, image digests, nodes, replicas."""
+        pods = [
+            {
+                "name": one["metadata"]["name"],
+                "role": expected.role,
+                "node": one["spec"].get("nodeName"),
+                "images": {state["name"]: state["imageID"] for state in one["status"].get("containerStatuses", ())},
+            }
+            for expected in self.rendered.expected
+            for one in self.cluster.objects("v1", "Pod", expected.selector)
+        ]
+        return {
+            "engine": self.scenario.engine.kind,
+            "image": self.scenario.engine.image,
+            "max_model_len": self._max_model_len(),
+            "kubernetes": self.cluster.version(),
+            "namespace": self.names.namespace,
+            "run": self.names.run,
+            "gpus": self.rendered.gpus,
+            "pods": pods,
+        }
+
+    def record(self) -> dict[str, Any]:
+        """The ConfigMap by which another session finds this stack."""
+        rendered, names = self.rendered, self.names
+        made = StackRecord(
+            self.key,
+            names.run,
+            names.stack,
+            rendered.service,
+            rendered.port,
+            rendered.path,
+            self.scenario.model.name,
+            fingerprint(json_of(self.scenario)),
+        )
+        return made.manifest(names)
+
+    def delete(self, seconds: float) -> None:
+        """Delete everything of this stack and return when it is gone."""
+        labels = of_stack(self.names.run, self.names.stack)
+        if self.rendered.releases:
+            helm = Helm.find()
+            for release in reversed(self.rendered.releases):
+                helm.uninstall(release, self.names, self.cluster)
+        delete_all(self.cluster, labels)
+        verify_gone(self.cluster, labels, seconds)
+
+    def _max_model_len(self) -> int | None:
+        if self.scenario.engine.kind == "simulator":
+            return self.scenario.simulator.max_model_len
+        return self.scenario.role("pods" if self.scenario.deploy == "standalone" else "decode").vllm.max_model_len
+
+
+_ENGINE_PATHS: Final = ("/v1/models", "/metrics")
