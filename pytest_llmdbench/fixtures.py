@@ -124,8 +124,9 @@ def llmd_stack(request: pytest.FixtureRequest, llmd_case: Case) -> Iterator[Borr
     from pytest_llmdbench.stacks.ownership import stacks_of
 
     source = stacks_of(request.config)
-    # Before anything is held: an installation takes its time, and may fail.
-    llmd_case.load.harness.prepare(source.say)
+    if not llmd_case.stack.scenario.load_in_cluster:
+        # Before anything is held: an installation takes its time, and may fail. An image has all installed.
+        llmd_case.load.harness.prepare(source.say)
     endpoint = source.acquire(llmd_case.stack.spec)
     try:
         yield BorrowedStack(llmd_case.stack.spec.key, endpoint)

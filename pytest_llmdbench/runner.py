@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,9 @@ from pytest_llmdbench.declared.overrides import apply_overrides
 from pytest_llmdbench.declared.source import dotted
 from pytest_llmdbench.declared.tokens import fill_tokens
 from pytest_llmdbench.declared.workload import HEADER
-from pytest_llmdbench.errors import HarnessError
-from pytest_llmdbench.harnesses.launcher import Outline, last_lines, launch
 from pytest_llmdbench.results.provenance import provenance
 from pytest_llmdbench.results.store import case_folder, write_json
+from pytest_llmdbench.send import Load, hold, send
 from pytest_llmdbench.stacks.ownership import stacks_of
 
 if TYPE_CHECKING:
@@ -59,27 +59,18 @@ class Runner:
             self._record["folder"] = str(folder)
         filled = fill_tokens(profile, self._token_values())
         self._write_case(folder, profile)
-        command = harness.command(filled, self._endpoint, folder)
-        source.reset(self._case.stack.spec.key)
-        expected = harness.expected_seconds(filled)
-        launched = launch(
-            command,
-            Outline(f"{self._case.id}: {harness.name}", self._endpoint.url, len(harness.stages(filled)), expected),
-            timeout_s=self._case.stack.scenario.timeouts.load_s or _timeout(expected),
-            watch=harness.watch(folder),
-            say=source.say,
-        )
-        try:
-            measured = harness.read(folder)
-        except HarnessError as error:
-            raise HarnessError(f"{error}\n  the last it said:\n{last_lines(folder)}") from error
-        result = replace(
-            measured,
-            started=launched.started,
-            elapsed_s=launched.elapsed_s,
-            exit_code=launched.exit_code,
-            server=source.observe(self._case.stack.spec.key),
-        )
+        scenario, endpoint = self._case.stack.scenario, self._endpoint
+        one = Load(harness, filled, endpoint, folder, f"{self._case.id}: {harness.name}")
+        key = self._case.stack.spec.key
+        trouble = partial(source.trouble, key)
+        if self._bench.settings.get("debug_pod"):
+            import pytest
+
+            pytest.skip(hold(one, say=source.say, trouble=trouble))
+        source.reset(key)
+        limit = scenario.timeouts.load_s or _timeout(harness.expected_seconds(filled))
+        measured = send(one, timeout_s=limit, say=source.say, trouble=trouble)
+        result = replace(measured, server=source.observe(key))
         write_json(folder / "result.json", result.to_json())
         self._slo.expect(result, folder)
         return result

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Final, Protocol
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, Literal, Protocol
 
 from pytest_llmdbench.results.result import Result
 from pytest_llmdbench.say import Say
@@ -18,6 +18,9 @@ Profile = Mapping[str, Any]
 #: The files in a case's folder that a load program's own words go to.
 STDOUT: Final = "stdout.log"
 STDERR: Final = "stderr.log"
+#: And the file with what has to be added to the program's monotonic times to make them seconds since 1970; only in the
+#: folders of programs that ran side by side, maybe on machines whose clocks began at different times.
+CLOCK: Final = "clock.txt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +46,39 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a load program runs: on this machine, or in a pod.
+
+    ``folder`` is where its files are here, ``inside`` the same folder as the program sees it. ``programs`` says whether
+    the program is in the environment that :meth:`Harness.prepare` makes, or on the search path of an image.
+    ``processors`` is how many it has to itself; None: this machine's, which it shares with others. ``index`` counts the
+    programs that send one load side by side, from 0: each sends other prompts.
+    """
+
+    folder: Path
+    inside: PurePosixPath
+    programs: Literal["prepared", "path"] = "prepared"
+    processors: int | None = None
+    index: int = 0
+
+    @classmethod
+    def here(cls, folder: Path) -> Place:
+        """This machine."""
+        return cls(folder.absolute(), PurePosixPath(folder.absolute()))
+
+
+@dataclass(frozen=True, slots=True)
 class Command:
-    """How a load program is started: no shell, its own environment variables on top of the caller's."""
+    """How a load program is started: no shell, its own environment variables on top of the caller's.
+
+    ``cwd`` is its folder here. ``reads`` is what it needs to be there where it runs: the name in its folder -> the file
+    or folder on this machine. Where it runs on this machine all is in place already.
+    """
 
     argv: Sequence[str]
     cwd: Path
     env: Mapping[str, str] = field(default_factory=dict)
+    reads: Mapping[str, Path] = field(default_factory=dict)
 
 
 class Harness(Protocol):
@@ -70,8 +100,8 @@ class Harness(Protocol):
     def prepare(self, say: Say) -> None:
         """Make the program's own environment if it is not there yet. Raises HarnessError with the way out."""
 
-    def command(self, profile: Profile, endpoint: Endpoint, folder: Path) -> Command:
-        """Write what the program reads into ``folder`` and say how to start it; its files land in ``folder`` too."""
+    def command(self, profile: Profile, endpoint: Endpoint, place: Place) -> Command:
+        """Write what the program reads into the place's folder and say how to start it; its files land there too."""
 
     def watch(self, folder: Path) -> Callable[[], Progress]:
         """A function that says how far the program running in ``folder`` is; called every few seconds, never raises."""
@@ -81,4 +111,11 @@ class Harness(Protocol):
 
         Raises:
             HarnessError: a file is absent, cut short or of an unknown version; names file and field.
+        """
+
+    def merge(self, folders: Sequence[Path]) -> Result:
+        """The one result of programs that sent a load side by side, each from its folder; exact, from their requests.
+
+        Raises:
+            HarnessError: as :meth:`read`; or this program's files do not tell enough of single requests.
         """

@@ -7,14 +7,14 @@ import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 import yaml
 
-from pytest_llmdbench.harnesses import inference_perf_files, inference_perf_profile
+from pytest_llmdbench.harnesses import inference_perf_files, inference_perf_profile, inference_perf_requests
 from pytest_llmdbench.harnesses.environments import Environment
-from pytest_llmdbench.harnesses.harness import STDOUT, Command, PlannedStage, Profile, Progress
+from pytest_llmdbench.harnesses.harness import STDOUT, Command, Place, PlannedStage, Profile, Progress
 from pytest_llmdbench.results.result import Result
 from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.spec import Endpoint
@@ -23,6 +23,20 @@ from pytest_llmdbench.stacks.spec import Endpoint
 CONFIG: Final = "inference-perf.yaml"
 #: Where a profile has no seed: two runs of one profile send the same prompts.
 SEED: Final = 42
+#: Kinds of data that have a seed of their own, which is not made from that of the load.
+SEEDED: Final = ("shared_prefix", "conversation_replay", "synthetic_agentic")
+#: How far apart the seeds of programs side by side are: each gives its workers the seeds after its own.
+SEEDS_APART: Final = 1000
+#: Keys that may name a local file or folder, which has to be brought along to where the program runs; and to where.
+LOCAL: Final = (
+    "tokenizer.pretrained_model_name_or_path",
+    "data.path",
+    "data.corpus_file_path",
+    "data.trace.file",
+    "data.otel_trace_replay.trace_directory",
+    "data.weka_trace_replay.trace_directory",
+)
+INPUTS: Final = "inputs"
 #: A request may take so many seconds before the generator, at its limit of requests at once, holds others back.
 PATIENCE_S: Final = 60
 #: Requests at once that a worker is allowed in any case.
@@ -66,16 +80,19 @@ class InferencePerf:
         """Install the program if it is not there yet. Raises HarnessError with the way out."""
         self.environment.prepare(say)
 
-    def command(self, profile: Profile, endpoint: Endpoint, folder: Path) -> Command:
-        """Write the program's configuration into ``folder`` and say how to start it. Raises DeclarationError."""
-        config = _configuration(profile, self.stages(profile), endpoint, folder.absolute())
-        file = folder.absolute() / CONFIG
-        file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    def command(self, profile: Profile, endpoint: Endpoint, place: Place) -> Command:
+        """Write the program's configuration into the folder and say how to start it. Raises DeclarationError."""
+        config = _configuration(profile, self.stages(profile), endpoint, place)
         # The program's Python must find the program's packages, not those that PYTHONPATH holds for ours.
         env = {"PYTHONPATH": "", "PYTHONUNBUFFERED": "1", "TOKENIZERS_PARALLELISM": "false"}
         if Path(str(config["tokenizer"]["pretrained_model_name_or_path"])).is_dir():
             env["HF_HUB_OFFLINE"] = "1"
-        return Command((str(self.environment.program(self.name)), "--config_file", str(file)), folder.absolute(), env)
+        reads = _brought(config, place.inside) if place.programs == "path" else {}
+        file = place.folder.absolute() / CONFIG
+        file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        program = self.name if place.programs == "path" else str(self.environment.program(self.name))
+        argv = (program, "--config_file", str(place.inside / CONFIG))
+        return Command(argv, place.folder.absolute(), env, {CONFIG: file, **reads})
 
     def watch(self, folder: Path) -> Callable[[], Progress]:
         """A function that reads on in the program's log: the stage it is in, the requests that got no whole answer."""
@@ -84,6 +101,10 @@ class InferencePerf:
     def read(self, folder: Path) -> Result:
         """The canonical result of the files in ``folder``. Raises HarnessError naming file and field."""
         return inference_perf_files.read(folder, self.version)
+
+    def merge(self, folders: Sequence[Path]) -> Result:
+        """The one result of several programs' files, made from their single requests. Raises HarnessError."""
+        return inference_perf_requests.merge(folders, self.version)
 
 
 def _watch(log: Path) -> Callable[[], Progress]:
@@ -109,7 +130,7 @@ def _watch(log: Path) -> Callable[[], Progress]:
 
 
 def _configuration(
-    profile: Profile, stages: Sequence[PlannedStage], endpoint: Endpoint, folder: Path
+    profile: Profile, stages: Sequence[PlannedStage], endpoint: Endpoint, place: Place
 ) -> dict[str, Any]:
     """The profile, with what only the run knows, and with our defaults where it is silent."""
     config: dict[str, Any] = {key: deepcopy(value) for key, value in profile.items() if value is not None}
@@ -121,14 +142,14 @@ def _configuration(
     # A profile that names the model means its tokenizer, which need not have the model's name.
     if tokenizer["pretrained_model_name_or_path"] == endpoint.model:
         tokenizer["pretrained_model_name_or_path"] = endpoint.tokenizer
-    _section(config, "storage")["local_storage"] = {"path": str(folder)}
+    _section(config, "storage")["local_storage"] = {"path": str(place.inside)}
     _report(_section(_section(config, "report"), "request_lifecycle"))
     load = _section(config, "load")
     at_once = _at_once(load, stages)
     _default(
         load,
         {
-            "num_workers": _workers(),
+            "num_workers": _workers(place.processors),
             "worker_max_concurrency": at_once,
             "worker_max_tcp_connections": max(2500, at_once),
             "base_seed": SEED,
@@ -136,9 +157,31 @@ def _configuration(
     )
     # Lengths of random data need no total_count: the program raises it to what its longest stage sends.
     data = _section(config, "data")
-    if data.get("type") == "shared_prefix":
-        _default(_section(data, "shared_prefix"), {"seed": SEED})
+    seeds = [(load, "base_seed")]
+    if data.get("type") in SEEDED:
+        section = _section(data, data["type"])
+        _default(section, {"seed": SEED})
+        seeds.append((section, "seed"))
+    if place.index:
+        for section, key in seeds:
+            section[key] = int(section[key]) + place.index * SEEDS_APART
     return config
+
+
+def _brought(config: dict[str, Any], inside: PurePosixPath) -> dict[str, Path]:
+    """The local files that a configuration names, to be brought along; it is told where they will be."""
+    found: dict[str, Path] = {}
+    for dotted in LOCAL:
+        *above, key = dotted.split(".")
+        section: Any = config
+        for part in above:
+            section = (section or {}).get(part)
+        path = Path(str((section or {}).get(key) or ""))
+        if path.is_absolute() and path.exists():
+            name = f"{INPUTS}/{dotted}"
+            found[name] = path
+            section[key] = str(inside / name)
+    return found
 
 
 def _report(lifecycle: dict[str, Any]) -> None:
@@ -158,9 +201,9 @@ def _at_once(load: Mapping[str, Any], stages: Sequence[PlannedStage]) -> int:
     return max(AT_ONCE, *(math.ceil((stage.rate or 0) * PATIENCE_S) for stage in stages), 0)
 
 
-def _workers() -> int:
-    """Worker processes: half of the processors, for the stack may be on the same machine; 8 send any usual rate."""
-    return min(8, max(1, (os.cpu_count() or 1) // 2))
+def _workers(own: int | None) -> int:
+    """Worker processes: one a processor; half of them where the stack may be on the same machine; 8 are enough."""
+    return min(8, max(1, (os.cpu_count() or 1) // 2 if own is None else own))
 
 
 def _section(tree: dict[str, Any], key: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 The program writes ``summary_lifecycle_metrics.json`` for the whole run, ``stage_<n>_lifecycle_metrics.json`` for each
 stage and ``config.yaml``, what it was told (all defaults filled in). Times are in seconds. Its 0.6 releases say
 ``prompt_len`` and count answers with the client's tokenizer; 0.7 says ``prompt_tokens`` and has the server's counts.
-The file of single requests (``per_request_lifecycle_metrics.json``) stays on disk unread: it is large.
+The file of single requests (``per_request_lifecycle_metrics.json``) is large, and read only where programs are merged.
 """
 
 from __future__ import annotations

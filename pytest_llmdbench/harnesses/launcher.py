@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,13 +13,13 @@ from typing import IO, Final, Protocol
 
 from pytest_llmdbench.errors import HarnessError
 from pytest_llmdbench.harnesses.harness import STDERR, STDOUT, Command, Progress
+from pytest_llmdbench.harnesses.progress_line import Outline, ProgressLine
 from pytest_llmdbench.harnesses.server_counts import ServerCounts
 from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks import processes
 
-#: Seconds between two looks at the process, and between two progress lines while the stage stays the same.
+#: Seconds between two looks at the process.
 LOOK_S: Final = 0.2
-EVERY_S: Final = 5.0
 #: Seconds that a program gets to end by itself when it is asked to.
 GRACE_S: Final = 10.0
 #: How much of the program's own words an error repeats, and from how much of the log's end.
@@ -47,20 +47,6 @@ class Launched:
     exit_code: int
     elapsed_s: float
     started: str
-
-
-@dataclass(frozen=True, slots=True)
-class Outline:
-    """What is known of a load before it runs: what its progress is measured by.
-
-    ``name`` is what a line about it begins with; ``url`` where its server answers, without ``/v1``; ``stages`` is 0 and
-    ``expected_s`` None where the load does not say.
-    """
-
-    name: str
-    url: str
-    stages: int = 0
-    expected_s: float | None = None
 
 
 def launch(
@@ -98,17 +84,22 @@ def launch(
         except OSError as error:
             raise HarnessError(f"{outline.name} could not be started: {error}") from error
         try:
-            in_time = _Watch(outline, watch, server, say).follow(process, timeout_s)
+            in_time = _in_time(process, ProgressLine(outline, watch, say, server), timeout_s)
         finally:
             # Also after an end of its own: it may have left children.
             end(process, GRACE_S)
     if not in_time:
-        expected = f" ({outline.expected_s:.0f} s were expected)" if outline.expected_s else ""
         raise HarnessError(
-            f"{outline.name} was ended: it took longer than its {timeout_s:.0f} s{expected}. "
-            f"Its files are in {command.cwd}; the last it said:\n{last_lines(command.cwd)}"
+            f"{too_long(outline, timeout_s)} Its files are in {command.cwd}; "
+            f"the last it said:\n{last_lines(command.cwd)}"
         )
     return Launched(process.wait(), time.monotonic() - begun, started.isoformat(timespec="milliseconds"))
+
+
+def too_long(outline: Outline, timeout_s: float) -> str:
+    """The sentence on a load that was ended because its time was up."""
+    expected = f" ({outline.expected_s:.0f} s were expected)" if outline.expected_s else ""
+    return f"{outline.name} was ended: it took longer than its {timeout_s:.0f} s{expected}."
 
 
 def last_lines(folder: Path) -> str:
@@ -126,40 +117,13 @@ def last_lines(folder: Path) -> str:
     return "    (nothing)"
 
 
-@dataclass(frozen=True, slots=True)
-class _Watch:
-    """Looks at a running load program and says how far it is."""
-
-    outline: Outline
-    look: Callable[[], Progress]
-    server: ServerCounts
-    say: Say
-
-    def follow(self, process: subprocess.Popen[bytes], timeout_s: float) -> bool:
-        """Whether the process ended before its time was up."""
-        begun = said_at = time.monotonic()
-        said_stage: int | None = None
-        while process.poll() is None:
-            time.sleep(LOOK_S)
-            progress, now = self.look(), time.monotonic()
-            if now - begun >= timeout_s:
-                return False
-            if progress.stage != said_stage or now - said_at >= EVERY_S:
-                self.say(f"{self.outline.name}: {', '.join(self._parts(progress, now - begun))}")
-                said_at, said_stage = now, progress.stage
-        return True
-
-    def _parts(self, progress: Progress, elapsed: float) -> Iterator[str]:
-        counts = self.server.look()
-        failed = progress.failed + (counts.refused or 0)
-        starting = progress.stage is None and not counts.done and not failed
-        if starting:
-            yield "starting"
-        elif progress.stage is not None:
-            yield f"stage {progress.stage + 1}" + (f"/{self.outline.stages}" if self.outline.stages else "")
-        yield f"{elapsed:.0f} of ~{self.outline.expected_s:.0f} s" if self.outline.expected_s else f"{elapsed:.0f} s"
-        if counts.done is not None and not starting:
-            yield f"{counts.done} requests done"
-        # Where nobody counts refusals, none seen does not mean none.
-        if failed or (counts.refused is not None and not starting):
-            yield f"{failed} failed"
+def _in_time(process: subprocess.Popen[bytes], line: ProgressLine, timeout_s: float) -> bool:
+    """Whether the process ended before its time was up; says meanwhile how far it is."""
+    begun = time.monotonic()
+    while process.poll() is None:
+        time.sleep(LOOK_S)
+        elapsed = time.monotonic() - begun
+        if elapsed >= timeout_s:
+            return False
+        line.look(elapsed)
+    return True

@@ -99,6 +99,7 @@ class Broker:
                 "release": lambda key: self._pool.release(key, worker),
                 "reset": self._pool.reset,
                 "observe": self._pool.observe,
+                "trouble": self._pool.trouble,
                 "say": lambda line: self._say(f"[{worker}] {line}"),
             }
             while True:
@@ -184,6 +185,11 @@ class RemotePool:
     def observe(self, key: str) -> Mapping[str, Any]:
         """See :meth:`StackPool.observe`."""
         answer: Mapping[str, Any] = self._call("observe", key)
+        return answer
+
+    def trouble(self, key: str) -> str | None:
+        """See :meth:`StackPool.trouble`."""
+        answer: str | None = self._call("trouble", key)
         return answer
 
     def say(self, line: str) -> None:

@@ -37,5 +37,16 @@ class Interruptible(Protocol):
         """Make :meth:`Deployment.up` raise soon; called from another thread, before or during it. Returns at once."""
 
 
+@runtime_checkable
+class Watchful(Protocol):
+    """What a deployment may offer besides: that it knows at once when something happens to a stack that is up."""
+
+    def trouble(self) -> str | None:
+        """What has happened to it since it is up that spoils a load, None while all is well.
+
+        Called from another thread about once a second during a load; returns at once.
+        """
+
+
 #: Makes the object that serves one stack.
 DeploymentFactory = Callable[[StackSpec, Say], Deployment]

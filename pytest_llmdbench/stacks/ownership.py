@@ -120,6 +120,10 @@ class StackOwner:
         """What a borrowed stack says of itself since the last reset."""
         return self.pool.observe(key)
 
+    def trouble(self, key: str) -> str | None:
+        """What has happened to a borrowed stack that spoils a load."""
+        return self.pool.trouble(key)
+
     def records(self) -> list[dict[str, Any]]:
         """What there is to say of each stack that was stood up."""
         return self._pool.records() if self._pool else []
@@ -272,6 +276,10 @@ class StackBorrower:
     def observe(self, key: str) -> Mapping[str, Any]:
         """What a borrowed stack says of itself since the last reset."""
         return self.remote.observe(key)
+
+    def trouble(self, key: str) -> str | None:
+        """What has happened to a borrowed stack that spoils a load."""
+        return self.remote.trouble(key)
 
     def say(self, line: str) -> None:
         """Show one line on the controller's terminal."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from pytest_llmdbench.errors import LlmdError, StandupError
 from pytest_llmdbench.say import Say
-from pytest_llmdbench.stacks.deployment import Deployment, DeploymentFactory, Interruptible
+from pytest_llmdbench.stacks.deployment import Deployment, DeploymentFactory, Interruptible, Watchful
 from pytest_llmdbench.stacks.spec import Endpoint, StackSpec
 
 
@@ -140,6 +140,11 @@ class StackPool:
         stack = self._stacks[key]
         with stack.calls:
             return self._deployment(stack).observe()
+
+    def trouble(self, key: str) -> str | None:
+        """What has happened to a borrowed stack that spoils a load; None while all is well, or where nobody can say."""
+        deployment = self._stacks[key].deployment
+        return deployment.trouble() if isinstance(deployment, Watchful) else None
 
     def finish(self, nodeid: str) -> None:
         """A case is over. After the last one of a stack its teardown starts, in the background."""

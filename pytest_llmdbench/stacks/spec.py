@@ -26,9 +26,11 @@ class Endpoint:
 
     ``url`` is the base without ``/v1``; ``tokenizer`` a name or a local folder that harnesses load the tokenizer from;
     ``facts`` is what the deployment wants to have stored with every result (engine version, replicas, image digests).
+    ``site`` is where in a cluster the load runs (a ``LoadSite`` as JSON-able data); None: on this machine.
     """
 
     url: str
     model: str
     tokenizer: str
     facts: Mapping[str, Any] = field(default_factory=dict)
+    site: Mapping[str, Any] | None = None

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
 import yaml
 
 from pytest_llmdbench.errors import DeclarationError
-from pytest_llmdbench.harnesses.harness import Progress
+from pytest_llmdbench.harnesses.harness import Place, Progress
 from pytest_llmdbench.harnesses.inference_perf import InferencePerf
 from pytest_llmdbench.harnesses.registry import harness
 from pytest_llmdbench.stacks.spec import Endpoint
@@ -23,7 +23,7 @@ PROFILE: dict[str, Any] = {
 def told(profile: dict[str, Any], folder: Path, tokenizer: str = "org/model") -> Any:
     """The configuration that the program gets."""
     endpoint = Endpoint("http://127.0.0.1:8000", "sim/model", tokenizer)
-    command = InferencePerf().command(profile, endpoint, folder)
+    command = InferencePerf().command(profile, endpoint, Place.here(folder))
     assert command.argv[1] == "--config_file"
     return yaml.safe_load(Path(command.argv[2]).read_text(encoding="utf-8"))
 
@@ -80,8 +80,8 @@ def test_a_profile_that_names_the_model_as_tokenizer_gets_the_model_s_tokenizer(
 
 def test_a_local_tokenizer_needs_no_network(tmp_path: Path) -> None:
     program = InferencePerf()
-    local = program.command(PROFILE, Endpoint("http://h", "m", str(tmp_path)), tmp_path)
-    named = program.command(PROFILE, Endpoint("http://h", "m", "org/model"), tmp_path)
+    local = program.command(PROFILE, Endpoint("http://h", "m", str(tmp_path)), Place.here(tmp_path))
+    named = program.command(PROFILE, Endpoint("http://h", "m", "org/model"), Place.here(tmp_path))
     assert local.env["HF_HUB_OFFLINE"] == "1"
     assert "HF_HUB_OFFLINE" not in named.env
 
@@ -90,6 +90,40 @@ def test_a_profile_that_would_be_refused_starts_nothing(tmp_path: Path) -> None:
     with pytest.raises(DeclarationError, match=r"'load\.stages'"):
         told({"load": {}}, tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def in_a_pod(tmp_path: Path, tokenizer: str, index: int = 0) -> tuple[Any, Any]:
+    """The command of a pod that sees the folder as /workspace, and the configuration that the program gets there."""
+    place = Place(tmp_path, PurePosixPath("/workspace"), "path", processors=3, index=index)
+    command = InferencePerf().command(PROFILE, Endpoint("http://h", "m", tokenizer), place)
+    return command, yaml.safe_load((tmp_path / "inference-perf.yaml").read_text(encoding="utf-8"))
+
+
+def test_in_a_pod_the_program_is_the_images_and_all_its_paths_are_the_pods(tmp_path: Path) -> None:
+    command, config = in_a_pod(tmp_path, "org/model")
+    assert list(command.argv) == ["inference-perf", "--config_file", "/workspace/inference-perf.yaml"]
+    assert config["storage"]["local_storage"] == {"path": "/workspace"}
+    assert config["load"]["num_workers"] == 3
+    assert dict(command.reads) == {"inference-perf.yaml": tmp_path / "inference-perf.yaml"}
+
+
+def test_a_local_tokenizer_is_brought_along_into_the_pod(tmp_path: Path) -> None:
+    tokenizer = tmp_path / "my tokenizer"
+    tokenizer.mkdir()
+    command, config = in_a_pod(tmp_path, str(tokenizer))
+    name = "inputs/tokenizer.pretrained_model_name_or_path"
+    assert config["tokenizer"]["pretrained_model_name_or_path"] == f"/workspace/{name}"
+    assert command.reads[name] == tokenizer
+    assert command.env["HF_HUB_OFFLINE"] == "1"
+
+
+def test_programs_side_by_side_send_other_prompts(tmp_path: Path) -> None:
+    _, first = in_a_pod(tmp_path, "org/model")
+    _, second = in_a_pod(tmp_path, "org/model", index=1)
+    for section, key in (("load", "base_seed"), ("data", "shared_prefix")):
+        assert first[section][key] != second[section][key]
+    # The seeds after a program's own are those of its workers.
+    assert second["load"]["base_seed"] - first["load"]["base_seed"] > 100
 
 
 def test_progress_is_read_on_from_the_log_as_it_grows(tmp_path: Path) -> None:

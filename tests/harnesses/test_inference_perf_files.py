@@ -113,7 +113,7 @@ def test_files_of_version_0_6_are_read_too(folder: Path) -> None:
         }
         del successes["output_tokens"]
 
-    for file in folder.glob("*lifecycle_metrics.json"):
+    for file in folder.glob("s*_lifecycle_metrics.json"):
         edit(file, as_before)
     whole = read(folder, "0.6.1").whole
     assert whole.lengths["prompt"].mean == pytest.approx(42.69, abs=0.01)

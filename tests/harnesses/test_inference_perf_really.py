@@ -15,8 +15,10 @@ from urllib.request import urlopen
 import pytest
 
 from pytest_llmdbench.harnesses import inference_perf_profile
+from pytest_llmdbench.harnesses.harness import Place
 from pytest_llmdbench.harnesses.inference_perf import InferencePerf
-from pytest_llmdbench.harnesses.launcher import Launched, Outline, launch
+from pytest_llmdbench.harnesses.launcher import Launched, launch
+from pytest_llmdbench.harnesses.progress_line import Outline
 from pytest_llmdbench.harnesses.tokenizer import simulator_tokenizer
 from pytest_llmdbench.results.result import Result
 from pytest_llmdbench.stacks.spec import Endpoint
@@ -84,7 +86,7 @@ def run(program: InferencePerf, told: dict[str, Any], url: str, folder: Path) ->
     folder.mkdir()
     endpoint = Endpoint(url, "sim", str(simulator_tokenizer()))
     launched = launch(
-        program.command(told, endpoint, folder),
+        program.command(told, endpoint, Place.here(folder)),
         Outline(program.name, url, len(program.stages(told)), program.expected_seconds(told)),
         timeout_s=120,
         watch=program.watch(folder),

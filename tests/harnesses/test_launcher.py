@@ -15,9 +15,10 @@ from pathlib import Path
 import pytest
 
 from pytest_llmdbench.errors import HarnessError
-from pytest_llmdbench.harnesses import launcher
+from pytest_llmdbench.harnesses import launcher, progress_line
 from pytest_llmdbench.harnesses.harness import Command, Progress
-from pytest_llmdbench.harnesses.launcher import Launched, Outline, launch
+from pytest_llmdbench.harnesses.launcher import Launched, launch
+from pytest_llmdbench.harnesses.progress_line import Outline
 from pytest_llmdbench.harnesses.server_counts import Counts, ServerCounts
 from pytest_llmdbench.stacks import processes
 
@@ -100,7 +101,7 @@ def test_time_requests_and_failures_are_said_every_few_seconds(
     run: Run, metrics: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(launcher, "LOOK_S", 0.01)
-    monkeypatch.setattr(launcher, "EVERY_S", 0.1)
+    monkeypatch.setattr(progress_line, "EVERY_S", 0.1)
     url = metrics[0]
     metrics.append('vllm:request_success_total{finished_reason="stop"} 100.0\n')
 
@@ -122,7 +123,7 @@ def test_time_requests_and_failures_are_said_every_few_seconds(
 def test_of_a_program_that_tells_nothing_the_servers_count_is_said(
     run: Run, metrics: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(launcher, "EVERY_S", 0.1)
+    monkeypatch.setattr(progress_line, "EVERY_S", 0.1)
     url = metrics[0]
     metrics.append("vllm:request_success_total 7\n")
 

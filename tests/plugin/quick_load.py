@@ -36,11 +36,11 @@ class QuickLoad:
     def prepare(self, say: Callable[[str], None]) -> None:
         say(f"{NAME}: nothing to install")
 
-    def command(self, profile: Mapping[str, Any], endpoint: Any, folder: Path) -> Any:
+    def command(self, profile: Mapping[str, Any], endpoint: Any, place: Any) -> Any:
         from pytest_llmdbench.harnesses.harness import Command
 
         told = json.dumps({**profile, "url": endpoint.url, "model": endpoint.model})
-        return Command([sys.executable, __file__, told], folder)
+        return Command([sys.executable, __file__, told], place.folder)
 
     def watch(self, folder: Path) -> Callable[[], Any]:
         from pytest_llmdbench.harnesses.harness import Progress
@@ -67,6 +67,9 @@ class QuickLoad:
             latencies={"e2e": e2e} if e2e else {},
         )
         return Result(NAME, "1", whole, (whole,))
+
+    def merge(self, folders: Sequence[Path]) -> Any:
+        raise NotImplementedError("sent by one program only")
 
 
 def pytest_llmdbench_harnesses() -> list[QuickLoad]:

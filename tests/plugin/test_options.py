@@ -43,7 +43,7 @@ def test_explain_prints_the_merged_scenario_with_where_each_value_came_from(proj
             "  itl: 0.05 *# scenarios/one.yaml:2",
             "  max_num_seqs: 8 *# --llmd-set",
             "harness: quick-load *# scenarios/one.yaml:1",
-            "  standup_s: 60.0 *# default",
+            "# all default, see docs/reference/scenario.md: *timeouts*",
         ]
     )
 

@@ -1,0 +1,111 @@
+"""Sends one load, from here or from pods in the cluster, and reads what it measured."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Final
+
+from pytest_llmdbench.errors import HarnessError
+from pytest_llmdbench.harnesses.harness import Harness, Place, Profile
+from pytest_llmdbench.harnesses.launcher import Launched, last_lines, launch
+from pytest_llmdbench.harnesses.progress_line import Outline, together
+from pytest_llmdbench.results.result import Result
+from pytest_llmdbench.say import Say
+from pytest_llmdbench.stacks.spec import Endpoint
+
+if TYPE_CHECKING:
+    from pytest_llmdbench.stacks.kubernetes.load_site import LoadSite
+
+#: For how long a pod is held for people, where the load has no time limit of its own, in seconds.
+HOLD_S: Final = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """One load to send: by which harness, what, to where, with its files in which folder.
+
+    ``name`` is what lines about it begin with.
+    """
+
+    harness: Harness
+    profile: Profile
+    endpoint: Endpoint
+    folder: Path
+    name: str
+
+    @property
+    def outline(self) -> Outline:
+        """What its progress is measured by."""
+        harness, profile = self.harness, self.profile
+        return Outline(self.name, self.endpoint.url, len(harness.stages(profile)), harness.expected_seconds(profile))
+
+
+def send(load: Load, *, timeout_s: float, say: Say, trouble: Callable[[], str | None]) -> Result:
+    """Run the load program to its end and read its files; in the cluster where the endpoint has a site there.
+
+    Raises:
+        HarnessError: it could not be started, finished in time or read; or the stack got into ``trouble`` meanwhile.
+    """
+    if load.endpoint.site is None:
+        folders = [load.folder]
+        command = load.harness.command(load.profile, load.endpoint, Place.here(load.folder))
+        launched = launch(command, load.outline, timeout_s=timeout_s, watch=load.harness.watch(load.folder), say=say)
+    else:
+        folders, launched = _in_cluster(load, load.endpoint, timeout_s, say, trouble)
+    try:
+        measured = load.harness.read(folders[0]) if len(folders) == 1 else load.harness.merge(folders)
+    except HarnessError as error:
+        raise HarnessError(f"{error}\n  the last it said:\n{last_lines(folders[0])}") from error
+    return replace(measured, started=launched.started, elapsed_s=launched.elapsed_s, exit_code=launched.exit_code)
+
+
+def hold(load: Load, *, say: Say, trouble: Callable[[], str | None]) -> str:
+    """Keep the pod that would send the load, for people to look around in; gives a sentence on how that ended.
+
+    Raises:
+        HarnessError: the load would run on this machine, or the pod could not start.
+    """
+    if load.endpoint.site is None:
+        raise HarnessError(
+            f"{load.name}: --llmd-debug-pod is for loads in a cluster; this one runs on this machine, in {load.folder}"
+        )
+    from pytest_llmdbench.stacks.kubernetes.cluster import Cluster
+    from pytest_llmdbench.stacks.kubernetes.load import hold_in_cluster
+    from pytest_llmdbench.stacks.kubernetes.load_site import LoadSite
+
+    site = LoadSite.from_json(load.endpoint.site)
+    command = load.harness.command(load.profile, load.endpoint, _places(site, [load.folder])[0])
+    cluster = Cluster(site.context, site.namespace, say)
+    return hold_in_cluster(cluster, site, command, name=load.name, seconds=HOLD_S, say=say, trouble=trouble)
+
+
+def _in_cluster(
+    load: Load, endpoint: Endpoint, timeout_s: float, say: Say, trouble: Callable[[], str | None]
+) -> tuple[list[Path], Launched]:
+    """The folders with the files of each pod: the load's own for one pod, ``pod-0`` and so on in it for several."""
+    from pytest_llmdbench.stacks.kubernetes.cluster import Cluster
+    from pytest_llmdbench.stacks.kubernetes.load import launch_in_cluster
+    from pytest_llmdbench.stacks.kubernetes.load_site import LoadSite
+
+    site = LoadSite.from_json(endpoint.site or {})
+    folders = [load.folder]
+    if site.parallelism > 1:
+        folders = [load.folder / f"pod-{index}" for index in range(site.parallelism)]
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+    commands = [load.harness.command(load.profile, endpoint, place) for place in _places(site, folders)]
+    watch = together([load.harness.watch(folder) for folder in folders])
+    launched = launch_in_cluster(
+        Cluster(site.context, site.namespace, say), site, commands, load.outline,
+        timeout_s=timeout_s, watch=watch, say=say, trouble=trouble,
+    )  # fmt: skip
+    return folders, launched
+
+
+def _places(site: LoadSite, folders: list[Path]) -> list[Place]:
+    from pytest_llmdbench.stacks.kubernetes.load_manifest import WORKSPACE
+
+    inside = PurePosixPath(WORKSPACE)
+    return [Place(folder, inside, "path", site.processors, index) for index, folder in enumerate(folders)]

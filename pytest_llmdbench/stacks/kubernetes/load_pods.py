@@ -1,0 +1,190 @@
+"""The pods of one load, from their making to their end; what happens to them is seen by watching."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final
+
+from pytest_llmdbench.errors import HarnessError, counted
+from pytest_llmdbench.harnesses.harness import Command
+from pytest_llmdbench.say import Say
+from pytest_llmdbench.stacks.kubernetes.cluster import Cluster, ClusterError
+from pytest_llmdbench.stacks.kubernetes.follow import Follow, Kind
+from pytest_llmdbench.stacks.kubernetes.load_inputs import inputs
+from pytest_llmdbench.stacks.kubernetes.load_manifest import COLLECTOR, GO, LOAD, job, selector
+from pytest_llmdbench.stacks.kubernetes.load_seen import Seen, gone, seen
+from pytest_llmdbench.stacks.kubernetes.load_site import LoadSite
+from pytest_llmdbench.stacks.kubernetes.names import new_run
+from pytest_llmdbench.stacks.kubernetes.streams import run_in
+
+#: Seconds that pods may take to be up, an image of some GB to be pulled included; what is hopeless ends it at once.
+START_S: Final = 1200.0
+#: Seconds that results wait in a pod for whoever takes them.
+COLLECT_S: Final = 900.0
+#: Seconds between two looks at the clock, at an interrupt, and at the stack.
+LOOK_S: Final = 0.2
+_TROUBLE_EVERY_S: Final = 1.0
+#: Seconds after which the line on pods that are not up is said again, and before it is said at all.
+_TELL_EVERY_S: Final = 10.0
+_TELL_AFTER_S: Final = 3.0
+#: Seconds from the signal to the common start of several pods: until the last one has heard it.
+_LEAD_S: Final = 1.0
+#: How much of a pod's own words an error repeats.
+_LOG_LINES: Final = 12
+#: The signal, written at once or not at all: ``$1`` the file, ``$2`` what it says.
+_SIGNAL: Final = 'printf "%s\\n" "$2" > "$1.part" && mv "$1.part" "$1"'
+
+
+class LoadPods:
+    """A Job and its ConfigMap, there inside the ``with`` block; whatever ends it deletes both.
+
+    ``name`` begins every line and message. ``trouble`` says what spoils the load from outside, None while all is well.
+    """
+
+    def __init__(
+        self, cluster: Cluster, site: LoadSite, commands: Sequence[Command], seconds: float, *, name: str, say: Say,
+        trouble: Callable[[], str | None], hold: bool = False,
+    ) -> None:  # fmt: skip
+        self._cluster, self._site, self._count = cluster, site, len(commands)
+        self._name, self._say, self._trouble = name, say, trouble
+        self._part = f"load-{new_run()}"
+        given = inputs(commands)
+        whole = seconds + START_S + COLLECT_S
+        self._given = given.manifest(site.names.metadata(self._part))
+        self._job = job(site, self._part, given, len(commands), whole if not hold else seconds, hold=hold)
+        events = Kind("v1", "Event", optional=True)
+        self._follow = Follow(cluster, Kind("v1", "Pod", selector(site, self._part)), events)
+        self._asked = 0.0
+        self._pods: tuple[str, ...] = ()
+        self._since: dict[tuple[str, str], float] = {}
+
+    def __enter__(self) -> LoadPods:
+        try:
+            self._cluster.create(self._given)
+            self._cluster.create(self._job)
+            self._follow.__enter__()
+        except ClusterError as error:
+            self._delete()
+            raise HarnessError(f"{self._name}: {error}") from error
+        except BaseException:
+            self._delete()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._follow.__exit__(kind, error, trace)
+        self._delete()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The pods, once :meth:`up` has returned."""
+        return self._pods
+
+    def up(self) -> None:
+        """Return when all pods run and wait for the signal.
+
+        Raises:
+            HarnessError: they cannot, or not in time; with the reason.
+        """
+        begun = time.monotonic()
+        told_at, told, last = begun + _TELL_AFTER_S - _TELL_EVERY_S, "", Seen()
+        while True:
+            lists, now = self._lists(), time.monotonic()
+            if lists is not None:
+                last = seen(lists, self._job["metadata"]["name"], self._count)
+                if last.up:
+                    self._pods = last.pods
+                    return
+                if last.ended:
+                    raise HarnessError(f"{self._name}: {self._too_early(*next(iter(last.ended.items())))}")
+                self._check(last)
+            if now - begun >= START_S:
+                raise HarnessError(f"{self._name}: the load pods were not up within {START_S:.0f} s; {last.line}")
+            if now - told_at >= (_TELL_EVERY_S if last.line == told else LOOK_S) and now - begun >= _TELL_AFTER_S:
+                told_at, told = now, last.line
+                self._say(f"{self._name}: {last.line}")
+            self._follow.wait(LOOK_S)
+
+    def go(self) -> float:
+        """Tell all pods to begin, at one moment; gives that moment, of ``time.monotonic``."""
+        lead = _LEAD_S if self._count > 1 else 0.0
+        begin = time.monotonic() + lead
+        for index, pod in enumerate(self._pods):
+            # Told as a delay: clocks of machines differ.
+            signal = f"{index} {max(0.0, begin - time.monotonic()):.3f}"
+            try:
+                done = run_in(self._cluster, pod, COLLECTOR, ["sh", "-c", _SIGNAL, "go", GO, signal])
+            except ClusterError as error:
+                raise HarnessError(f"{self._name}: {error}") from error
+            if done.code:
+                raise HarnessError(f"{self._name}: load pod {pod} could not be told to begin: {done.err.strip()}")
+        return begin if self._count > 1 else time.monotonic()
+
+    def wait(self, look: Callable[[float], None], begin: float, timeout_s: float) -> Mapping[str, Any] | None:
+        """The ``terminated`` states of the programs by pod, once all have ended; None when their time is up.
+
+        ``look`` is called now and then with the seconds since ``begin``.
+
+        Raises:
+            HarnessError: something has happened to a pod, to the stack, or the cluster does not tell.
+        """
+        while True:
+            lists = self._lists()
+            elapsed = time.monotonic() - begin
+            if lists is not None:
+                what = gone(self._pods, lists)
+                if what is not None:
+                    raise HarnessError(f"{self._name}: {what} during the load")
+                last = seen(lists, self._job["metadata"]["name"], self._count)
+                if len(last.ended) == self._count:
+                    return {pod: last.ended[pod] for pod in self._pods}
+                self._check(last)
+            if elapsed >= timeout_s:
+                return None
+            if elapsed > 0:
+                look(elapsed)
+            self._follow.wait(LOOK_S)
+
+    def _check(self, last: Seen) -> None:
+        """Raise what is hopeless, once it has been so for long enough."""
+        now = time.monotonic()
+        self._since = {(who, one.word): self._since.get((who, one.word), now) for who, one in last.troubles}
+        for who, trouble in last.troubles:
+            if now - self._since[who, trouble.word] >= trouble.patience_s:
+                raise HarnessError(f"{self._name}: {trouble.why}")
+
+    def _lists(self) -> Mapping[str, list[dict[str, Any]]] | None:
+        """What is there; looks at the stack as well."""
+        if time.monotonic() - self._asked >= _TROUBLE_EVERY_S:
+            what = self._trouble()
+            self._asked = time.monotonic()
+            if what is not None:
+                raise HarnessError(f"{self._name} was ended: {what}")
+        try:
+            return self._follow.lists()
+        except ClusterError as error:
+            raise HarnessError(f"{self._name}: nobody can tell how the load is: {error}") from error
+
+    def _delete(self) -> None:
+        left = []
+        for version, kind in (("batch/v1", "Job"), ("v1", "ConfigMap")):
+            name = self._job["metadata"]["name"]
+            try:
+                self._cluster.delete(version, kind, name)
+            except ClusterError as error:
+                left.append(f"{kind} {name} ({error})")
+        if left:
+            self._say(f"{self._name}: {counted(len(left), 'object')} not deleted, which go with the run: {left}")
+
+    def _too_early(self, pod: str, ended: Mapping[str, Any]) -> str:
+        """The sentence on a pod whose program ended before it was told to begin."""
+        said = ""
+        with contextlib.suppress(ClusterError):  # a log that is gone must not hide the cause
+            said = self._cluster.logs(pod, LOAD, tail=_LOG_LINES).strip()
+        how = f"exit code {ended.get('exitCode')}, {ended.get('reason', 'no reason given')}"
+        return f"load pod {pod} ended before its load ({how}); it wrote:\n{said or '(nothing)'}"
