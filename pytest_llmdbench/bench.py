@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from pytest_llmdbench.plan import Case, Plan
     from pytest_llmdbench.say import Say
     from pytest_llmdbench.stacks.deployment import Deployment, DeploymentFactory
+    from pytest_llmdbench.stacks.kubernetes.session import KubernetesSession
     from pytest_llmdbench.stacks.spec import StackSpec
+
+#: How long kept stacks stay where nobody said, in seconds.
+KEEP_S: Final = 4 * 3600.0
 
 BENCH: pytest.StashKey[Bench] = pytest.StashKey()
 
@@ -42,6 +46,11 @@ class Bench:
     def asked_for(self) -> bool:
         """Whether any option of ours is set: a project that merely has the plugin installed sets none."""
         return self.settings.any
+
+    @property
+    def without_load(self) -> bool:
+        """Whether the tests are only looked at: planned, rendered, or their stacks stood up."""
+        return any(self.settings.get(word) for word in ("dry_run", "render_to", "standup_only"))
 
     @cached_property
     def plan(self) -> Plan:
@@ -68,6 +77,12 @@ class Bench:
         """Where this session's results go; made when the first one is written."""
         return self._results / self.run_id
 
+    def diagnostics(self, stack: str) -> Path:
+        """Where states, events and logs of a stack are, if something happened to it."""
+        from pytest_llmdbench.stacks.kubernetes.names import slug
+
+        return self.folder / "diagnostics" / slug(stack)
+
     @property
     def _results(self) -> Path:
         return Path(self.settings.get("results", "llmdbench-results")).expanduser().absolute()
@@ -75,6 +90,7 @@ class Bench:
     def check(self) -> None:
         """Find what cannot be meant before anything starts. Raises DeclarationError."""
         self.plan.check()
+        _ = self.keep_s
         there = next(place for place in (self._results, *self._results.parents) if place.exists())
         if not there.is_dir() or not os.access(there, os.W_OK):
             given = self.settings.given("results")
@@ -84,7 +100,9 @@ class Bench:
     def deployments(self) -> Mapping[str, DeploymentFactory]:
         """Every way to deploy: our own and those that other plugins add."""
         added = self.config.pluginmanager.hook.pytest_llmdbench_deployments()
-        return {"local": _local} | {name: made for offered in added for name, made in offered.items()}
+        kubernetes = dict.fromkeys(("standalone", "modelservice"), self._kubernetes)
+        own: dict[str, DeploymentFactory] = {"local": _local, **kubernetes, "endpoint": self._endpoint}
+        return own | {name: made for offered in added for name, made in offered.items()}
 
     def cases(self, node: pytest.Item | pytest.Collector | Any, asked_by: str) -> list[Case]:
         """The cases of one benchmark, from the markers around it. Raises DeclarationError."""
@@ -109,6 +127,35 @@ class Bench:
         test, _, _ = node.nodeid.partition("[")
         of_test = [one for mark in marks for one in parse_objectives(map(str, mark.args), f"@slo of {test}")]
         return self.plan.objectives(case, of_test)
+
+    @property
+    def keep_s(self) -> float | None:
+        """For how many seconds stacks are kept; None where they are not. Raises DeclarationError."""
+        from pytest_llmdbench.declared.duration import seconds
+
+        if not (self.settings.get("keep_stack") or self.settings.get("standup_only")):
+            return None
+        given = self.settings.given("keep_for")
+        return seconds(given[-1].value, given[-1].origin) if given else KEEP_S
+
+    @cached_property
+    def _session(self) -> KubernetesSession:
+        """What the stacks of this process on Kubernetes share."""
+        from pytest_llmdbench.stacks.kubernetes.session import KubernetesSession, Wishes
+
+        asked = self.settings.get
+        wishes = Wishes(self.folder, self.keep_s, bool(asked("reuse_stack")), bool(asked("wait_for_gpus")))
+        return KubernetesSession(wishes)
+
+    def _kubernetes(self, spec: StackSpec, say: Say) -> Deployment:
+        from pytest_llmdbench.stacks.kubernetes.deployment import KubernetesDeployment
+
+        return KubernetesDeployment(spec, say, self._session)
+
+    def _endpoint(self, spec: StackSpec, say: Say) -> Deployment:
+        from pytest_llmdbench.stacks.endpoint import EndpointDeployment
+
+        return EndpointDeployment(spec, say, self._session)
 
     @cached_property
     def _harness(self) -> Callable[[str], Harness]:

@@ -57,7 +57,21 @@ OPTIONS: Final = (
     ),
     Option("--llmd-results", "text", "Where results go. Default: llmdbench-results", "DIR"),
     Option("--llmd-max-stacks", "number", "How many stacks may be up at once; -n auto starts no more workers", "N"),
-    Option("--llmd-dry-run", "flag", "Print the plan (cases, stacks, load, expected duration) and start nothing"),
+    Option("--llmd-namespace", "text", "Namespace of the cluster. Default: the kubeconfig context's own", "NAME"),
+    Option("--llmd-context", "text", "Context of the kubeconfig. Default: its current one", "NAME"),
+    Option("--llmd-endpoint", "text", "Benchmark what answers at this URL already; nothing is deployed", "URL"),
+    Option("--llmd-stack", "text", "Benchmark a service or pod of the namespace, by the beginning of its name", "NAME"),
+    Option("--llmd-wait-for-gpus", "flag", "Wait while GPUs are taken, in place of failing"),
+    Option("--llmd-parallelism", "number", "Pods that send the load side by side, each as it is; in a cluster", "N"),
+    Option("--llmd-debug-pod", "flag", "Hold the pod that would send the load, say how to get in, and skip the test"),
+    Option("--llmd-standup-only", "flag", "Stand the stacks up, say how to use and end them, and stop; they expire"),
+    Option("--llmd-keep-stack", "flag", "Leave the stacks standing when the tests are over; they expire"),
+    Option("--llmd-keep-for", "text", "How long kept stacks stay: 30m, 4h, 2d. Default: 4h", "TIME"),
+    Option("--llmd-reuse-stack", "flag", "Use a kept stack that is deployed alike, if there is one"),
+    Option("--llmd-teardown-only", "flag", "Take down the kept stacks of these scenarios, and stop"),
+    Option("--llmd-cleanup", "flag", "List the runs in the namespace, remove what expired ones left, and stop"),
+    Option("--llmd-render-to", "text", "Write the manifests and Helm values of every stack there, and stop", "DIR"),
+    Option("--llmd-dry-run", "flag", "Print the plan (cases, stacks, load, manifests) and start nothing"),
     Option("--llmd-explain", "flag", "Print the merged scenario with where each value came from, and stop"),
 )
 
@@ -147,7 +161,7 @@ def _from_ini(option: Option, value: Any, folder: Path) -> list[Given]:
         return []
     if option.kind == "number":
         value = _number(value, origin)
-    elif option.word in ("treatments", "results"):
+    elif option.word in ("treatments", "results", "render_to"):
         value = str(folder / Path(value).expanduser())
     elif option.kind == "names":
         # Paths in an ini file are relative to it; names stay names.

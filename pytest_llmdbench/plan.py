@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pytest_llmdbench.asked import Asked
 from pytest_llmdbench.declared.layers import Layers
@@ -26,6 +26,18 @@ from pytest_llmdbench.stacks.spec import StackSpec
 
 #: The scenario that runs when nobody names one: the embedded stack, which every machine can hold.
 DEFAULT_SCENARIO = "local"
+
+
+#: Option -> the scenario keys that it sets, to its own value where there is none here.
+_KEYS: Final[Mapping[str, Sequence[tuple[str, Any]]]] = {
+    "model": (("model.name", None),),
+    "harness": (("harness", None),),
+    "namespace": (("cluster.namespace", None),),
+    "context": (("cluster.context", None),),
+    "parallelism": (("load.parallelism", None),),
+    "endpoint": (("deploy", "endpoint"), ("endpoint.url", None)),
+    "stack": (("deploy", "endpoint"), ("endpoint.stack", None)),
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,8 +160,9 @@ class Plan:
     def _assignments(self) -> list[tuple[str, Any, str]]:
         """What the options set in every scenario: key, value, origin; the nearest last, ``set`` after its like."""
         found: list[tuple[int, str, Any, str]] = []
-        for word, key in (("model", "model.name"), ("harness", "harness")):
-            found += [(one.nearness, key, one.value, one.origin) for one in self.asked.given(word)]
+        for word, keys in _KEYS.items():
+            for one in self.asked.given(word):
+                found += [(one.nearness, key, one.value if value is None else value, one.origin) for key, value in keys]
         for one in self.asked.given("set"):
             example = "model.name=facebook/opt-125m"
             for key, value in parse_overrides(one.value, one.origin, example).items():
@@ -175,7 +188,7 @@ class Plan:
             layers=layers,
             setup=setup,
             objectives=parse_objectives(scenario.slo, layers.origin(("slo",))),
-            spec=StackSpec(key, scenario.deploy, scenario.model_dump(mode="json")),
+            spec=StackSpec(key, scenario.deploy, scenario.dump()),
         )
 
     def _planned_loads(self, name: str, harness_name: str, quick: bool) -> tuple[PlannedLoad, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -40,14 +41,22 @@ def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config: pytest.Config) -> int | None:
-    """Answer ``--llmd-explain`` without collecting anything."""
+    """Answer what needs no tests: ``--llmd-explain``, ``--llmd-teardown-only``, ``--llmd-cleanup``."""
     bench = _checked(bench_of, config)
-    if not bench.settings.get("explain"):
-        return None
-    from pytest_llmdbench.reports.explain import explain
+    if bench.settings.get("explain"):
+        from pytest_llmdbench.reports.explain import explain
 
-    print(_checked(lambda: explain(bench.plan)))
-    return pytest.ExitCode.OK
+        print(_checked(lambda: explain(bench.plan)))
+        return pytest.ExitCode.OK
+    step_asked = bench.settings.get("teardown_only") or bench.settings.get("cleanup")
+    if step_asked and not bench.settings.get("dry_run"):
+        from pytest_llmdbench.without_tests import cleanup, teardown
+
+        step = teardown if bench.settings.get("teardown_only") else cleanup
+        for line in _checked(step, bench):
+            print(line)
+        return pytest.ExitCode.OK
+    return None
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -56,7 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "workload(*names, harness=None): the loads that this benchmark sends")
     config.addinivalue_line("markers", "slo(*objectives): what is good enough, as in 'ttft.p99 <= 500ms'")
     bench = _checked(bench_of, config)
-    if bench.settings.get("dry_run"):
+    if bench.without_load:
         # The plan is made by one process; workers would each print it.
         config.option.dist, config.option.tx, config.option.numprocesses = "no", [], None
         # Nothing ran, so nothing is reported: an empty report must not replace that of a run.
@@ -118,16 +127,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> bool | None:
-    """Under ``--llmd-dry-run``: print the plan in place of running it."""
-    if not bench_of(session.config).settings.get("dry_run") or session.testsfailed:
+    """Under an option that sends no load: print the plan, render, or stand up, in place of running the tests."""
+    bench = bench_of(session.config)
+    if not bench.without_load or session.testsfailed:
         return None
-    from pytest_llmdbench.reports.terminal import plan_lines
+    from pytest_llmdbench.without_tests import shown, stood_up
 
     terminal: Any = session.config.pluginmanager.get_plugin("terminalreporter")
     write = terminal.write_line if terminal else print
     cases = [case for case in map(_case_of, session.items) if case is not None]
-    for line in ("", *plan_lines(cases)):
-        write(line)
+    only_look = bench.settings.get("dry_run") or bench.settings.get("render_to")
+    step = shown if only_look else stood_up
+    try:
+        for line in step(bench, cases):
+            write(line)
+    except LlmdError as error:
+        session.shouldfail = str(error)
+        raise session.Failed(session.shouldfail) from error
     return True
 
 
@@ -161,12 +177,16 @@ def pytest_runtest_makereport(
         # Whatever was measured before, the case did not get to a verdict.
         record["verdict"] = None
         record["error"] = str(error)
+        diagnostics = bench_of(item.config).diagnostics(record["stack"])
+        if diagnostics.is_dir():
+            record["diagnostics"] = str(diagnostics)
     report.llmd = record  # type: ignore[attr-defined]
     # JUnit takes an item's properties from the report of its teardown, other readers from that of its call.
     others = [one for one in item.user_properties if not one[0].startswith("llmd.")]
     item.user_properties[:] = [*others, *properties(record)]
     report.user_properties = list(item.user_properties)
-    report.extras = [*getattr(report, "extras", []), details(record)]  # type: ignore[attr-defined]
+    page = Path(getattr(item.config.option, "htmlpath", None) or "report.html")
+    report.extras = [*getattr(report, "extras", []), details(record, page)]  # type: ignore[attr-defined]
     return report
 
 

@@ -1,4 +1,7 @@
-"""``--llmd-explain``: the merged scenario as YAML, with where each value came from beside it."""
+"""``--llmd-explain``: the merged scenario as YAML, with where each value came from beside it.
+
+Sections of which nothing is said, mostly those of other ways to deploy, are only named.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,9 @@ def explain(plan: Plan) -> str:
 def _explain(stack: PlannedStack) -> str:
     rows: list[tuple[str, str]] = []
     before: tuple[Any, ...] = ()
-    for path, value in leaves(stack.spec.config):
+    said = {path[0] for path in stack.layers.origins}
+    silent = [key for key, value in stack.spec.config.items() if isinstance(value, dict) and key not in said]
+    for path, value in leaves({key: value for key, value in stack.spec.config.items() if key not in silent}):
         for depth in range(len(path)):
             if path[: depth + 1] != before[: depth + 1]:
                 last = depth == len(path) - 1
@@ -27,7 +32,8 @@ def _explain(stack: PlannedStack) -> str:
         before = path
     width = min(max(len(text) for text, _ in rows), 70)
     lines = [f"{text.ljust(width)}  # {origin}" if origin else text for text, origin in rows]
-    return "\n".join([f"# stack {stack.spec.key}", *lines])
+    rest = [f"# all default, see docs/reference/scenario.md: {', '.join(silent)}"] if silent else []
+    return "\n".join([f"# stack {stack.spec.key}", *lines, *rest])
 
 
 def _scalar(value: Any) -> str:

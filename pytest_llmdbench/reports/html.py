@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import pytest
 
@@ -53,9 +56,10 @@ class HtmlColumns:
         ]
 
 
-def details(record: Mapping[str, Any]) -> dict[str, Any]:
+def details(record: Mapping[str, Any], page: Path) -> dict[str, Any]:
     """The part of a case's row that unfolds: objectives as a table, then what is needed to find and repeat the run.
 
+    ``page`` is the report's own path: folders are linked from there, so that both can move together.
     Returned as the plain data that pytest-html takes in ``report.extras``, so that it need not be imported.
     """
     verdict = record.get("verdict") or {}
@@ -73,10 +77,13 @@ def details(record: Mapping[str, Any]) -> dict[str, Any]:
     )
     facts = {
         key: record[key]
-        for key in ("model", "scenario", "harness", "harness_version", "workload", "factors", "folder")
+        for key in ("model", "scenario", "harness", "harness_version", "workload", "factors")
         if record.get(key)
     }
     listed = "".join(f"<li>{html.escape(key)}: {html.escape(_plain(value))}</li>" for key, value in facts.items())
+    listed += "".join(
+        f"<li>{key}: {_link(record[key], page)}</li>" for key in ("folder", "diagnostics") if record.get(key)
+    )
     content = f"<div><p>{html.escape(str(verdict.get('reason', '')))}</p>{table}<ul>{listed}</ul></div>"
     return {"name": "llmdbench", "format_type": "html", "content": content, "mime_type": None, "extension": None}
 
@@ -100,6 +107,11 @@ def _values(record: Mapping[str, Any]) -> list[str]:
         time("itl", "p99"), time("e2e", "p99"),
         show_rate(rate) if rate is not None else "",
     ]  # fmt: skip
+
+
+def _link(folder: str, page: Path) -> str:
+    there = os.path.relpath(folder, page.absolute().parent)
+    return f'<a href="{html.escape(quote(there))}">{html.escape(there)}</a>'
 
 
 def _plain(value: Any) -> str:
