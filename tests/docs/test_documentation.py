@@ -41,7 +41,8 @@ def commands(program: str) -> list[str]:
 @pytest.mark.parametrize("command", commands("pytest"))
 def test_a_pytest_command_in_the_documentation_is_accepted_and_selects_something(command: str, tmp_path: Path) -> None:
     # A dry run reads, merges and plans everything that the command asks for; the loads themselves take minutes.
-    arguments = [*shlex.split(command)[1:], "--llmd-dry-run", "-p", "no:cacheprovider", f"--llmd-results={tmp_path}"]
+    words = shlex.split(command.replace("--llmd-render-to=", f"--llmd-render-to={tmp_path}/"))
+    arguments = [*words[1:], "--llmd-dry-run", "-p", "no:cacheprovider", f"--llmd-results={tmp_path}"]
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("LLMDBENCH_", "PYTEST_"))}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
