@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdbench.stacks.kubernetes.anchor import Anchor, Bounds, Image, anchor_name, job
+from pytest_llmdbench.stacks.kubernetes.anchor import Anchor
+from pytest_llmdbench.stacks.kubernetes.anchor_job import Bounds, Image, anchor_name, job
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster
 from pytest_llmdbench.stacks.kubernetes.kept import leftovers, runs, sweep
 from pytest_llmdbench.stacks.kubernetes.names import OURS, RUN

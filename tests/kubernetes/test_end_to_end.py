@@ -91,7 +91,7 @@ def test_a_kept_stack_is_used_again_without_a_second_standup_and_taken_down_when
     assert "which was kept" in output
     assert {one["metadata"]["uid"] for one in cluster.objects("v1", "Pod", {"llmdbench/role": "server"})} == pods
     status, output = project.run("--scenario=sim", "--llmd-cleanup")
-    assert "is alive: sim" in output
+    assert "is kept: sim" in output
     assert {one["metadata"]["uid"] for one in cluster.objects("v1", "Pod", {"llmdbench/role": "server"})} == pods
     status, output = project.run("--scenario=sim", "--llmd-teardown-only")
     assert status == 0, output
@@ -102,7 +102,7 @@ def test_another_scenario_than_the_kept_one_does_not_get_its_stack(project: Proj
     assert project.run("--scenario=sim", "--llmd-standup-only", "--llmd-keep-for=5m")[0] == 0
     status, output = project.run("--scenario=sim", "--llmd-reuse-stack", "--llmd-set=simulator.ttft=0.07")
     assert status == 0, output
-    assert "no kept one is deployed alike" in output
+    assert "no kept one is deployed alike and free" in output
     assert project.run("--scenario=sim", "--llmd-teardown-only")[0] == 0
     assert left(cluster) == []
 

@@ -19,89 +19,13 @@ from typing import Any, Final
 
 from pytest_llmdbench.errors import StandupError
 from pytest_llmdbench.say import Say
+from pytest_llmdbench.stacks.kubernetes.anchor_job import ALIVE, CONTAINER, Bounds, Image, anchor_name, job
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster, ClusterError
-from pytest_llmdbench.stacks.kubernetes.names import OURS, ROLE, RUN
+from pytest_llmdbench.stacks.kubernetes.names import KEPT, OURS, ROLE, RUN
 from pytest_llmdbench.stacks.kubernetes.rendered import Expected
 
-#: What the anchor reads: a number that changes, and for how many seconds it is good.
-ALIVE: Final = "llmdbench/alive"
-CONTAINER: Final = "anchor"
-_FOLDER: Final = "/etc/llmdbench"
-#: ``$1`` is the file. Only a change counts, by this node's own clock: clocks of others may differ.
-_SCRIPT: Final = """
-trap 'exit 0' TERM
-last=none until=0
-while :; do
-  now=$(date +%s)
-  read -r beat seconds < "$1" || [ -n "$beat" ] || { beat=$last; seconds=0; }
-  if [ "$beat" != "$last" ]; then last=$beat; until=$((now + seconds)); fi
-  if [ "$now" -ge "$until" ]; then echo "no sign of life for $seconds s: giving everything back"; exit 0; fi
-  sleep 1
-done
-"""
 #: Beats within the time that one is good for.
 _BEATS: Final = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Bounds:
-    """How long things may stay. Seconds.
-
-    ``lease_s`` after the last sign of life; ``hard_s`` in any case.
-    """
-
-    lease_s: float = 60.0
-    hard_s: float = 24 * 3600.0
-
-
-@dataclass(frozen=True, slots=True)
-class Image:
-    """What the anchor's container runs: any image with ``sh`` and ``python3``; ours holds the load programs as well."""
-
-    name: str
-    pull_policy: str = "IfNotPresent"
-    pull_secrets: tuple[str, ...] = ()
-
-
-def job(run: str, namespace: str, image: Image, bounds: Bounds) -> dict[str, Any]:
-    """The Job's manifest. Pure."""
-    labels = {**OURS, RUN: run, ROLE: "anchor"}
-    container = {
-        "name": CONTAINER,
-        "image": image.name,
-        "imagePullPolicy": image.pull_policy,
-        "command": ["sh", "-c", _SCRIPT, CONTAINER, f"{_FOLDER}/alive"],
-        "resources": {"requests": {"cpu": "10m", "memory": "32Mi"}, "limits": {"memory": "256Mi"}},
-        "volumeMounts": [{"name": "alive", "mountPath": _FOLDER}],
-    }
-    told = {"path": "alive", "fieldRef": {"fieldPath": f"metadata.annotations['{ALIVE}']"}}
-    pod = {
-        "metadata": {"labels": labels, "annotations": {ALIVE: f"0 {bounds.lease_s:.0f}"}},
-        "spec": {
-            "imagePullSecrets": [{"name": name} for name in image.pull_secrets],
-            "restartPolicy": "Never",
-            "automountServiceAccountToken": False,
-            "terminationGracePeriodSeconds": 2,
-            "containers": [container],
-            "volumes": [{"name": "alive", "downwardAPI": {"items": [told]}}],
-        },
-    }
-    return {
-        "apiVersion": "batch/v1",
-        "kind": "Job",
-        "metadata": {"name": anchor_name(run), "namespace": namespace, "labels": labels},
-        "spec": {
-            "activeDeadlineSeconds": int(bounds.hard_s),
-            "ttlSecondsAfterFinished": 0,
-            "backoffLimit": 0,
-            "template": pod,
-        },
-    }
-
-
-def anchor_name(run: str) -> str:
-    """The name of a run's anchor, and of its Lease."""
-    return f"llmdbench-{run}"
 
 
 @dataclass(eq=False)
@@ -129,14 +53,21 @@ class Anchor:
         self.beat()
         self._begin()
 
-    def adopt(self) -> float:
-        """Keep alive the anchor of an earlier run that is still there; for how many seconds it was kept.
+    def adopt(self) -> float | None:
+        """Take over the anchor of a kept run; for how many seconds it was kept, None if somebody else was quicker.
 
-        Raises StandupError if it is not there.
+        Raises ClusterError.
         """
         made = self.cluster.get("batch/v1", "Job", anchor_name(self.run))
-        if made is None or made["metadata"].get("deletionTimestamp"):
-            raise StandupError(f"the run {self.run} is over: its anchor {anchor_name(self.run)} is gone")
+        if made is None or made["metadata"].get("deletionTimestamp") or KEPT not in made["metadata"]["labels"]:
+            return None
+        taken = {"metadata": {"resourceVersion": made["metadata"]["resourceVersion"], "labels": {KEPT: None}}}
+        try:
+            self.cluster.patch("batch/v1", "Job", anchor_name(self.run), taken)
+        except ClusterError as error:
+            if error.status in (404, 409):
+                return None
+            raise
         self._own(made)
         lease = self.cluster.get("coordination.k8s.io/v1", "Lease", anchor_name(self.run)) or {"spec": {}}
         self._number = int(time.time())
@@ -150,10 +81,13 @@ class Anchor:
         self._ended.set()
         with self._beating:
             self._good_s = seconds
-        self.cluster.patch(
-            "batch/v1", "Job", anchor_name(self.run), {"spec": {"activeDeadlineSeconds": int(seconds + 3600)}}
-        )
         self.beat()
+        made = self.cluster.get("batch/v1", "Job", anchor_name(self.run)) or {"metadata": {}}
+        began = datetime.fromisoformat(made["metadata"].get("creationTimestamp", datetime.now(UTC).isoformat()))
+        age = (datetime.now(UTC) - began).total_seconds()
+        # The hard bound must not come first; an hour is more than clocks differ.
+        free = {"metadata": {"labels": {KEPT: "stacks"}}, "spec": {"activeDeadlineSeconds": int(age + seconds + 3600)}}
+        self.cluster.patch("batch/v1", "Job", anchor_name(self.run), free)
 
     def beat(self) -> None:
         """Tell it once that the run lives. Raises ClusterError."""
@@ -171,7 +105,7 @@ class Anchor:
                         "ownerReferences": [self.owner],
                     },
                     "spec": {
-                        "holderIdentity": _who(),
+                        "holderIdentity": who(),
                         "leaseDurationSeconds": int(self._good_s),
                         "renewTime": now,
                     },
@@ -235,8 +169,8 @@ class Anchor:
                     self._lost = f"the run's anchor {anchor_name(self.run)} cannot be told that the run lives: {error}"
 
 
-def _who() -> str:
-    """Whose run it is, for people who look at the Lease."""
+def who() -> str:
+    """Whose run it is: ``ada@laptop``, in its Lease."""
     try:
         user = getpass.getuser()
     except (OSError, KeyError):

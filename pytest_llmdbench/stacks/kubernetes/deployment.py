@@ -14,7 +14,8 @@ from pytest_llmdbench.errors import StandupError
 from pytest_llmdbench.harnesses.tokenizer import simulator_tokenizer
 from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.kubernetes import diagnose
-from pytest_llmdbench.stacks.kubernetes.anchor import Anchor, Bounds, Image
+from pytest_llmdbench.stacks.kubernetes.anchor import Anchor
+from pytest_llmdbench.stacks.kubernetes.anchor_job import Bounds, Image
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster, ClusterError
 from pytest_llmdbench.stacks.kubernetes.kept import FINGERPRINT, fingerprint, of_stack, records, sweep
 from pytest_llmdbench.stacks.kubernetes.live import LiveStack
@@ -128,18 +129,18 @@ class KubernetesDeployment:
 
     def _kept(self, cluster: Cluster) -> LiveStack | None:
         """A stack that was kept and is deployed alike, if there is one."""
-        found = records(cluster, {FINGERPRINT: fingerprint(json_of(self._scenario))})
-        if not found:
-            self._say(f"stack {self._key}: no kept one is deployed alike; standing one up")
-            return None
         load, timeouts = self._scenario.load, self._scenario.timeouts
         bounds = Bounds(timeouts.lease_s, timeouts.run_s)
-        anchor = Anchor(cluster, found[0].run, Image(load.image or ""), bounds)
-        kept_s = anchor.adopt()
-        self._borrowed_s = self._session.wishes.keep_s or kept_s
-        names = Names(found[0].run, found[0].stack, cluster.namespace, anchor.owner)
-        self._say(f"stack {self._key}: using {names.base}, which was kept")
-        return self._live(cluster, anchor, names)
+        for found in records(cluster, {FINGERPRINT: fingerprint(json_of(self._scenario))}):
+            anchor = Anchor(cluster, found.run, Image(load.image or ""), bounds)
+            kept_s = anchor.adopt()
+            if kept_s is not None:
+                self._borrowed_s = self._session.wishes.keep_s or kept_s
+                names = Names(found.run, found.stack, cluster.namespace, anchor.owner)
+                self._say(f"stack {self._key}: using {names.base}, which was kept")
+                return self._live(cluster, anchor, names)
+        self._say(f"stack {self._key}: no kept one is deployed alike and free; standing one up")
+        return None
 
     def _live(self, cluster: Cluster, anchor: Anchor, names: Names) -> LiveStack:
         rendered = render(self._scenario, names)

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from pytest_llmdbench.errors import StandupError
-from pytest_llmdbench.stacks.kubernetes.anchor import anchor_name
+from pytest_llmdbench.stacks.kubernetes.anchor_job import anchor_name
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster, ClusterError
-from pytest_llmdbench.stacks.kubernetes.names import OURS, ROLE, RUN, STACK, Names
+from pytest_llmdbench.stacks.kubernetes.names import KEPT, OURS, ROLE, RUN, STACK, Names
 
 #: What two stacks have in common that are deployed alike.
 FINGERPRINT: Final = "llmdbench/fingerprint"
@@ -75,21 +75,26 @@ def fingerprint(deployed: Mapping[str, Any]) -> str:
 
 
 def records(cluster: Cluster, labels: Mapping[str, str]) -> list[StackRecord]:
-    """The stacks with these labels whose run still has its anchor, the newest first. Raises ClusterError."""
+    """The kept stacks with these labels that nobody uses, the newest first. Raises ClusterError."""
     maps = cluster.objects("v1", "ConfigMap", {**OURS, **labels})
     maps.sort(key=lambda one: str(one["metadata"].get("creationTimestamp")), reverse=True)
     found = [
         StackRecord(**json.loads(one["data"]["stack.json"])) for one in maps if "stack.json" in one.get("data", {})
     ]
-    alive = {run.id for run in runs(cluster)}
-    return [one for one in found if one.run in alive]
+    kept = {run.id for run in runs(cluster) if run.kept}
+    return [one for one in found if one.run in kept]
 
 
 @dataclass(frozen=True, slots=True)
 class LiveRun:
-    """A run whose anchor is there. ``holder`` is who started it; ``good_until`` when it ends if nobody says more."""
+    """A run whose anchor is there.
+
+    ``holder`` is who started it, or used it last; ``good_until`` when it ends if nobody says more; ``kept`` whether it
+    is over and its stacks stay.
+    """
 
     id: str
+    kept: bool
     holder: str
     good_until: datetime | None
     stacks: tuple[str, ...]
@@ -110,7 +115,15 @@ def runs(cluster: Cluster) -> list[LiveRun]:
             one for one in maps if one["metadata"]["labels"].get(RUN) == run and "stack.json" in one.get("data", {})
         ]
         keys = tuple(sorted(json.loads(one["data"]["stack.json"])["key"] for one in mine))
-        found.append(LiveRun(run, str(lease.get("holderIdentity", "unknown")), _until(lease), keys))
+        found.append(
+            LiveRun(
+                run,
+                KEPT in anchor["metadata"]["labels"],
+                str(lease.get("holderIdentity", "unknown")),
+                _until(lease),
+                keys,
+            )
+        )
     return found
 
 

@@ -14,6 +14,8 @@ MANAGER: Final = "pytest-llmdbench"
 RUN: Final = "llmdbench/run"
 STACK: Final = "llmdbench/stack"
 ROLE: Final = "llmdbench/role"
+#: On the anchor of a run that is over and whose stacks stay: nobody uses them at the moment.
+KEPT: Final = "llmdbench/kept"
 #: Selects everything that any run of ours made.
 OURS: Final = {MANAGED_BY: MANAGER}
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import yaml
 
 from pytest_llmdbench.declared.scenario import Scenario
-from pytest_llmdbench.stacks.kubernetes.anchor import Bounds, Image, job
+from pytest_llmdbench.stacks.kubernetes.anchor_job import Bounds, Image, job
 from pytest_llmdbench.stacks.kubernetes.names import Names, slug
 from pytest_llmdbench.stacks.kubernetes.ways import WAYS, render
 

@@ -11,7 +11,8 @@ from typing import Any, Final
 from pytest_llmdbench.declared.scenario import Scenario
 from pytest_llmdbench.errors import StandupError
 from pytest_llmdbench.say import Say
-from pytest_llmdbench.stacks.kubernetes.anchor import Anchor, Bounds, Image, anchor_name
+from pytest_llmdbench.stacks.kubernetes.anchor import Anchor
+from pytest_llmdbench.stacks.kubernetes.anchor_job import Bounds, Image, anchor_name
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster
 from pytest_llmdbench.stacks.kubernetes.kept import verify_gone
 from pytest_llmdbench.stacks.kubernetes.names import OURS, RUN, new_run

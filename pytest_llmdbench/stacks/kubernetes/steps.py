@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from pytest_llmdbench.declared.duration import shown
 from pytest_llmdbench.declared.scenario import Scenario
-from pytest_llmdbench.stacks.kubernetes.anchor import anchor_name
+from pytest_llmdbench.stacks.kubernetes.anchor import who
+from pytest_llmdbench.stacks.kubernetes.anchor_job import anchor_name
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster
 from pytest_llmdbench.stacks.kubernetes.kept import leftovers, records, runs, sweep, verify_gone
 from pytest_llmdbench.stacks.kubernetes.names import OURS, RUN, STACK, slug
@@ -29,12 +30,20 @@ def how_to_use(key: str, endpoint: Endpoint, keep_s: float, options: str) -> Ite
 
 
 def teardown(cluster: Cluster, stacks: Iterable[tuple[str, Scenario]]) -> Iterator[str]:
-    """Take down the kept runs that hold these stacks; a line for each. Raises ClusterError, StandupError."""
+    """Take down the runs of ours that hold these stacks and are kept; a line for each.
+
+    Those of others are only named. Raises ClusterError, StandupError.
+    """
+    holders = {run.id: run.holder for run in runs(cluster)}
     for key, _ in stacks:
         found = records(cluster, {STACK: slug(key)})
         if not found:
             yield f"stack {key}: none is kept in namespace {cluster.namespace}"
         for run in dict.fromkeys(one.run for one in found):
+            if holders.get(run) != who():
+                end = f"kubectl -n {cluster.namespace} delete job/{anchor_name(run)}"
+                yield f"stack {key}: run {run} was kept by {holders.get(run)} and stays; to end it all the same: {end}"
+                continue
             together = sorted({one.key for one in records(cluster, {RUN: run})} - {key})
             yield from _end(cluster, run)
             others = f", and with it {', '.join(together)}" if together else ""
@@ -57,7 +66,7 @@ def cleanup(cluster: Cluster) -> Iterator[str]:
         held = ", ".join(run.stacks) or "no stack yet"
         left = (run.good_until - datetime.now(UTC)).total_seconds() if run.good_until else None
         until = "" if left is None else f"; ends by itself in {left:.0f} s unless it is told to go on"
-        yield f"  run {run.id} of {run.holder} is alive: {held}{until}"
+        yield f"  run {run.id} of {run.holder} is {'kept' if run.kept else 'alive'}: {held}{until}"
     if not alive:
         yield "  no run is alive"
     before = list(leftovers(cluster))

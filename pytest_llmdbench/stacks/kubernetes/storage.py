@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pytest_llmdbench.declared.scenario import Scenario
-from pytest_llmdbench.stacks.kubernetes.names import OURS, Names
+from pytest_llmdbench.stacks.kubernetes.names import KEPT, OURS, Names
 from pytest_llmdbench.stacks.kubernetes.podspec import MODELS, model_path
 
 #: Written last: a folder without it is taken as half filled, and filled on.
@@ -36,7 +36,7 @@ def claim(scenario: Scenario) -> list[dict[str, Any]]:
     }
     if storage.storage_class is not None:
         spec["storageClassName"] = storage.storage_class
-    metadata = {"name": storage.pvc, "labels": {**OURS, "llmdbench/kept": "models"}}
+    metadata = {"name": storage.pvc, "labels": {**OURS, KEPT: "models"}}
     return [{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from pytest_llmdbench.stacks.kubernetes.anchor import CONTAINER
+from pytest_llmdbench.stacks.kubernetes.anchor_job import CONTAINER
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster, ClusterError
 from pytest_llmdbench.stacks.kubernetes.streams import run_in
 
