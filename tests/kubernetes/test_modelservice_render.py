@@ -157,7 +157,8 @@ def test_roles_are_expected_apart_each_with_its_own_flags_and_gpus() -> None:
     assert decode.flags["--tensor-parallel-size"] == "4"
     assert "--tensor-parallel-size" not in prefill.flags
     assert json.loads(decode.flags["--kv-transfer-config"] or "")["kv_connector"] == "NixlConnector"
-    assert expected(made, "picker").flags == {}
+    assert expected(made, "picker").flags == {"--config-file": "/config/llmdbench-plugins.yaml"}
+    assert "picker" not in made.engine_ports
 
 
 def test_no_selector_matches_the_pods_of_a_sibling_stack_or_of_another_run() -> None:

@@ -11,7 +11,13 @@ from pytest_llmdbench.declared.scenario import Scenario
 from pytest_llmdbench.stacks.kubernetes.podspec import flags_of
 from pytest_llmdbench.stacks.kubernetes.rendered import Expected
 from pytest_llmdbench.stacks.kubernetes.vantage import Answer
-from pytest_llmdbench.stacks.kubernetes.verify import cache_trouble, completion_trouble, differing_flags, model_trouble
+from pytest_llmdbench.stacks.kubernetes.verify import (
+    cache_trouble,
+    completion_trouble,
+    differing_files,
+    differing_flags,
+    model_trouble,
+)
 
 EXPECTED = Expected("server", {}, 1, "vllm", {"--max-model-len": "4096", "--enforce-eager": None})
 
@@ -88,3 +94,12 @@ def test_a_completion_without_a_token_is_no_completion() -> None:
 
 def test_flags_of_a_command_line_are_read_in_every_spelling() -> None:
     assert flags_of(["serve", "m", "--a=1", "--b", "2", "--c"]) == {"--a": "1", "--b": "2", "--c": None}
+
+
+def test_the_pickers_plugins_are_compared_with_the_live_configmap() -> None:
+    files = {"plugins.yaml": "plugins: [{type: queue-scorer}]"}
+    same = {"data": {"plugins.yaml": "plugins:\n- type: queue-scorer\n"}}
+    other = {"data": {"plugins.yaml": "plugins: []"}}
+    assert differing_files(files, [{"data": None}, same]) == []
+    assert differing_files(files, [other]) == ["plugins.yaml is not what the scenario says"]
+    assert differing_files(files, []) == ["no ConfigMap holds plugins.yaml"]

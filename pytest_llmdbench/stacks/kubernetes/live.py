@@ -89,6 +89,9 @@ class LiveStack:
         for expected in self.rendered.expected:
             pods = self.cluster.objects("v1", "Pod", expected.selector)
             differing += verify.differing_flags(expected, pods) if expected.flags else []
+        if self.rendered.files:
+            maps = self.cluster.objects("v1", "ConfigMap", of_stack(self.names.run, self.names.stack))
+            differing += verify.differing_files(self.rendered.files, maps)
         if differing:
             raise StandupError("\n  - ".join([f"stack {self.key} is not what the scenario says:", *differing]))
         self._check_engines()
@@ -116,7 +119,7 @@ class LiveStack:
         answers = ask(self.cluster, self.vantage, [Ask(f"{url}{path}") for url in engines for path in _ENGINE_PATHS])
         flags: Mapping[str, str | None] = {}
         for one in self.rendered.expected:
-            flags = {**flags, **one.flags}
+            flags = {**flags, **one.flags} if one.role in self.rendered.engine_ports else flags
         for index, url in enumerate(engines):
             models, metrics = answers[2 * index : 2 * index + 2]
             trouble = verify.model_trouble(models, self.scenario, self._max_model_len())
@@ -146,7 +149,7 @@ class LiveStack:
         """The URL of every engine by its pod's address, read anew: pods may have been replaced."""
         urls = []
         for expected in self.rendered.expected:
-            if expected.flags:
+            if expected.role in self.rendered.engine_ports:
                 port = self.rendered.engine_ports[expected.role]
                 pods = self.cluster.objects("v1", "Pod", expected.selector)
                 alive = [one for one in pods if not one["metadata"].get("deletionTimestamp")]

@@ -17,9 +17,11 @@ from pytest_llmdbench.stacks.kubernetes.rendered import Expected, Release, Rende
 from pytest_llmdbench.stacks.kubernetes.router_values import (
     METRICS_PORT,
     PICKER,
+    PLUGINS_PATH,
     SERVICE_PORT,
     picker_selector,
     picker_service,
+    plugin_files,
     router_values,
 )
 from pytest_llmdbench.stacks.kubernetes.storage import claim, download
@@ -54,6 +56,7 @@ def render(scenario: Scenario, names: Names) -> Rendered:
         gateway=service if scenario.router.gateway == "gke" else "",
         needs=gateway.needs(scenario, served),
         engine_ports=served[0].engine_ports,
+        files=plugin_files(scenario.router.picker) if scenario.router.gateway != "none" else {},
     )
 
 
@@ -148,7 +151,8 @@ def _expected(served: Served, names: Names) -> list[Expected]:
     router = served.scenario.router
     if router.gateway != "none":
         role = f"{served.name}-picker" if served.name else "picker"
-        made.append(Expected(role, picker_selector(served, names), router.picker.replicas, PICKER))
+        told: dict[str, str | None] = {"--config-file": PLUGINS_PATH} if router.picker.plugins else {}
+        made.append(Expected(role, picker_selector(served, names), router.picker.replicas, PICKER, told))
     return made
 
 

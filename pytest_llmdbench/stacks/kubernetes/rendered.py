@@ -24,9 +24,9 @@ class Release:
 class Expected:
     """Pods that must be Ready before the stack counts as up.
 
-    ``selector`` finds them and no others; ``count`` is all of them; ``container`` is the engine's, and ``flags`` what
-    it must have been started with (flag -> value, None for a flag without one). A role without an engine (the endpoint
-    picker) has no flags. Of an ``elastic`` role something else changes the number of pods while it is up.
+    ``selector`` finds them and no others; ``count`` is all of them; ``container`` is the one that matters, ``flags``
+    what it must have been started with (flag -> value, None for a flag without one). Of an ``elastic`` role something
+    else changes the number of pods while it is up.
     """
 
     role: str
@@ -55,9 +55,10 @@ class Rendered:
     """One stack. ``service`` and ``port`` are what the load goes to, ``path`` comes before ``/v1``.
 
     ``first`` are manifests of Jobs that must complete before the rest is applied (filling a claim with a model), with
-    what they need; ``gateway`` names a Gateway that has no Service: its address, in its status, is what the load goes
-    to; ``optional`` are applied where the cluster knows their kind; ``kept`` (claims) have no owner and
-    stay. ``engine_ports`` is the port of the engine itself in its pod, by role.
+    what they need; ``optional`` are applied where the cluster knows their kind; ``kept`` (claims) have no owner and
+    stay. ``gateway`` names a Gateway that has no Service: its address, in its status, is what the load goes to.
+    ``engine_ports`` is the port of the engine itself in its pod, by role; other roles have no engine. ``files`` are
+    what the stack's ConfigMaps must hold once it is up: name -> YAML.
     """
 
     first: tuple[Manifest, ...]
@@ -72,6 +73,7 @@ class Rendered:
     gateway: str = ""
     needs: Needs = field(default_factory=Needs)
     engine_ports: Mapping[str, int] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def gpus(self) -> int:

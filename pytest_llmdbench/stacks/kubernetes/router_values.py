@@ -16,6 +16,8 @@ PICKER: Final = "epp"
 METRICS_PORT: Final = "metrics"
 #: The file in the picker's ConfigMap that holds the scenario's plugins.
 PLUGINS_FILE: Final = "llmdbench-plugins.yaml"
+#: Where the chart mounts it.
+PLUGINS_PATH: Final = f"/config/{PLUGINS_FILE}"
 #: Where the proxy beside the picker listens, and where its Service does.
 _PROXY_PORT: Final = 8081
 SERVICE_PORT: Final = 80
@@ -71,9 +73,15 @@ def _picker(served: Served) -> dict[str, Any]:
     if picker.image is not None:
         made["image"] = _image(picker.image) | {"pullPolicy": scenario.engine.pull_policy}
     if picker.plugins is not None:
-        text = yaml.safe_dump(_KIND | _plain(picker.plugins), sort_keys=False)
-        made |= {"pluginsConfigFile": PLUGINS_FILE, "pluginsCustomConfig": {PLUGINS_FILE: text}}
+        made |= {"pluginsConfigFile": PLUGINS_FILE, "pluginsCustomConfig": plugin_files(picker)}
     return made
+
+
+def plugin_files(picker: Picker) -> dict[str, str]:
+    """The files that the picker reads its plugins from, by name; none where the chart's own are used."""
+    if picker.plugins is None:
+        return {}
+    return {PLUGINS_FILE: yaml.safe_dump(_KIND | _plain(picker.plugins), sort_keys=False)}
 
 
 def _plain(value: Any) -> Any:

@@ -38,6 +38,18 @@ def differing_flags(expected: Expected, pods: Sequence[Mapping[str, Any]]) -> li
     return found
 
 
+def differing_files(files: Mapping[str, str], maps: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Files that no live ConfigMap holds as the scenario says; one sentence each. Pure."""
+    import yaml
+
+    found = []
+    for name, text in files.items():
+        held = [one["data"][name] for one in maps if name in (one.get("data") or {})]
+        if yaml.safe_load(text) not in [yaml.safe_load(one) for one in held]:
+            found.append(f"{name} is not what the scenario says" if held else f"no ConfigMap holds {name}")
+    return found
+
+
 def model_trouble(answer: Answer, scenario: Scenario, max_model_len: int | None) -> str | None:
     """What is wrong with the answer to ``/v1/models``. Pure."""
     if answer.status != 200:
