@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -53,8 +53,7 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
         from pytest_llmdbench.without_tests import cleanup, teardown
 
         step = teardown if bench.settings.get("teardown_only") else cleanup
-        for line in _checked(step, bench):
-            print(line)
+        _checked(_print_all, step(bench))
         return pytest.ExitCode.OK
     return None
 
@@ -224,6 +223,12 @@ def _check(bench: Bench) -> None:
 def _case_of(item: pytest.Item) -> Any:
     callspec = getattr(item, "callspec", None)
     return callspec.params.get(_CASE) if callspec else None
+
+
+def _print_all(lines: Iterable[str]) -> None:
+    """Print lines as they come; whatever goes wrong on the way is raised here."""
+    for line in lines:
+        print(line, flush=True)
 
 
 def _checked(action: Any, *arguments: Any) -> Any:

@@ -18,7 +18,7 @@ from pytest_llmdbench.stacks.spec import Endpoint
 if TYPE_CHECKING:
     from pytest_llmdbench.stacks.kubernetes.load_site import LoadSite
 
-#: For how long a pod is held for people, where the load has no time limit of its own, in seconds.
+#: For how long a pod is held for people at most, in seconds, whatever time limit its load would have.
 HOLD_S: Final = 3600.0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -95,4 +96,4 @@ def _options(bench: Bench) -> str:
         if chooses or follows:
             kept.append(word)
         follows = chooses and "=" not in word
-    return " ".join(kept)
+    return shlex.join(kept)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, field_validator, model_validator
 
 from pytest_llmdbench.declared.engine import Vllm
+from pytest_llmdbench.declared.secret_names import refuse_secrets
 from pytest_llmdbench.declared.strict import Strict
 
 #: As Kubernetes writes amounts: ``16``, ``500m``, ``64Gi``.
@@ -95,3 +96,8 @@ class Pods(Strict):
         default=1800.0, description="How long the engine may take to load before Kubernetes restarts it, in seconds."
     )
     vllm: Vllm = Field(default_factory=Vllm, description="Flags of this role, over those of 'vllm:'.")
+
+    @field_validator("env")
+    @classmethod
+    def _no_secrets(cls, env: Mapping[str, str]) -> Mapping[str, str]:
+        return refuse_secrets(env, "take it from a Secret of the cluster with env_from_secrets")

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, field_validator, model_validator
 
 from pytest_llmdbench.declared.pods import Quantity
+from pytest_llmdbench.declared.secret_names import refuse_secrets
 from pytest_llmdbench.declared.strict import Strict
 
 
@@ -78,6 +79,11 @@ class Picker(Strict):
     )
     cpu: Quantity | None = Field(default=None, description="Processors. Default: the chart's own.")
     memory: Quantity | None = Field(default=None, description="Memory. Default: the chart's own.")
+
+    @field_validator("env")
+    @classmethod
+    def _no_secrets(cls, env: Mapping[str, str]) -> Mapping[str, str]:
+        return refuse_secrets(env, "the token of gated models comes from the Secret that huggingface.secret names")
 
 
 class Router(Strict):

@@ -57,7 +57,9 @@ class EndpointDeployment:
         self._interrupted.set()
 
     def reset(self) -> None:
-        """Nothing: it is somebody else's server, and its caches are theirs."""
+        """End what a dead worker still sends; the caches are somebody else's and stay."""
+        if self._found is not None:
+            self._found.end_loads()
 
     def observe(self) -> Mapping[str, Any]:
         """Nothing: what it says of itself is about others' requests, too."""

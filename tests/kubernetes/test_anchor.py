@@ -11,8 +11,8 @@ import pytest
 from pytest_llmdbench.stacks.kubernetes.anchor import Anchor
 from pytest_llmdbench.stacks.kubernetes.anchor_job import Bounds, Image, anchor_name, job
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster
-from pytest_llmdbench.stacks.kubernetes.kept import leftovers, runs, sweep
-from pytest_llmdbench.stacks.kubernetes.names import OURS, RUN
+from pytest_llmdbench.stacks.kubernetes.kept import StackRecord, leftovers, runs, sweep
+from pytest_llmdbench.stacks.kubernetes.names import OURS, RUN, Names
 from tests.kubernetes.images import HARNESS_IMAGE
 
 SHORT = Bounds(lease_s=6, hard_s=300)
@@ -103,3 +103,21 @@ def test_what_nothing_owns_is_swept_once_its_run_is_over(cluster: Cluster) -> No
     assert sweep(cluster) == ["secret/left of run xfirst"]
     assert cluster.exists("v1", "Secret", "theirs")
     assert not cluster.exists("v1", "Secret", "left")
+
+
+@pytest.mark.cluster
+def test_a_kept_stack_is_used_by_one_run_at_a_time_and_is_free_again_when_that_run_is_over(anchor: Anchor) -> None:
+    cluster = anchor.cluster
+    record = StackRecord("sim", anchor.run, "sim", "0123")
+    names = Names(anchor.run, "sim", cluster.namespace, anchor.owner)
+    cluster.apply(record.manifest(names))
+    other = Anchor(cluster, "bbbbbb", Image(HARNESS_IMAGE), SHORT)
+    other.start()
+    assert record.claim(cluster, other.run)
+    assert record.claim(cluster, other.run), "its own claim, once more"
+    assert not record.claim(cluster, "cccccc"), "another run has it"
+    other.end()
+    assert gone(cluster, "Job", anchor_name(other.run), 60)
+    assert record.claim(cluster, "cccccc"), "who had it is gone"
+    record.give_back(cluster)
+    anchor.end()

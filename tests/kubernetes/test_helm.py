@@ -182,7 +182,7 @@ def objects_of(cluster: Cluster, run: str) -> dict[str, dict[str, Any]]:
 
 
 def gone(cluster: Cluster, run: str) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while left := objects_of(cluster, run):
         assert time.monotonic() < deadline, list(left)
         time.sleep(0.2)

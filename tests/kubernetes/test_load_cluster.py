@@ -42,7 +42,11 @@ PROFILE = {
 
 def site(cluster: Cluster, **load: Any) -> LoadSite:
     small = {"image": HARNESS_IMAGE, "cpu": "500m", "memory": "2Gi", **load}
-    return LoadSite.of(Scenario.model_validate({"load": small}), cluster, Names("x7k2m9", "sim", cluster.namespace))
+    return LoadSite.of(
+        Scenario.model_validate({"deploy": "standalone", "load": small}),
+        cluster,
+        Names("x7k2m9", "sim", cluster.namespace),
+    )
 
 
 @pytest.fixture

@@ -285,7 +285,7 @@ def test_a_stack_of_the_real_chart_comes_up_and_goes_with_its_owner(charts: Path
 
     cluster.delete("v1", "ConfigMap", "owner")
     kinds = [("apps/v1", "Deployment"), ("v1", "Pod"), ("v1", "Secret"), ("v1", "Service"), ("v1", "ServiceAccount")]
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while left := [one["metadata"]["name"] for kind in kinds for one in cluster.objects(*kind, {RUN: own.run, **OURS})]:
         assert time.monotonic() < deadline, left
         time.sleep(0.2)

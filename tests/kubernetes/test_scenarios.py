@@ -239,7 +239,7 @@ def test_a_model_that_a_claim_holds_is_served_from_it(name: str) -> None:
         assert not rendered(name).first
         return
     for one in rendered(name).expected:
-        if one.flags:
+        if one.role in rendered(name).engine_ports:
             container = engine(name, one.role)
             assert "/model-cache/models/" in " ".join(container["args"])
             assert {"name": "models", "mountPath": "/model-cache", "readOnly": True} in container["volumeMounts"]

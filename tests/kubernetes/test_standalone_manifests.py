@@ -119,6 +119,19 @@ def test_a_template_that_is_wrong_or_reaches_out_of_its_sandbox_is_refused(text:
 
 
 @pytest.mark.parametrize(
+    ("manifest", "why"),
+    [
+        ({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "x"}}, "belongs to no namespace"),
+        ({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "x", "namespace": "theirs"}}, "says theirs"),
+        ({"apiVersion": "v1", "kind": "Secret"}, "needs apiVersion, kind and metadata.name"),
+    ],
+)
+def test_what_would_outlive_the_run_is_refused(manifest: dict[str, Any], why: str) -> None:
+    with pytest.raises(DeclarationError, match=why):
+        rendered(manifests=[manifest])
+
+
+@pytest.mark.parametrize(
     "more",
     [
         {},
@@ -139,6 +152,17 @@ def test_two_renderings_are_the_same_byte_for_byte(tmp_path: Path) -> None:
     other = {path.name: path.read_bytes() for path in write(tmp_path / "b", "h100", scenario())}
     assert one == other
     assert len(one) >= 3
+
+
+def test_a_dry_run_shows_the_job_of_the_load_last_whether_or_not_it_has_an_image() -> None:
+    name, text = list(files("h100", scenario()))[-1]
+    assert name.endswith("-job-h100-dryrun-load.yaml")
+    made = list(files("h100", scenario(load={"image": "load:1", "parallelism": 3, "results_pvc": "long"})))
+    job = yaml.safe_load(made[-1][1])
+    assert job["spec"]["parallelism"] == 3
+    assert {one["image"] for one in job["spec"]["template"]["spec"]["containers"]} == {"load:1"}
+    assert "claimName: long" in made[-1][1]
+    assert "(load.image)" in text
 
 
 def test_a_simulated_stack_gets_its_settings_by_configmap() -> None:

@@ -16,6 +16,7 @@ from pytest_llmdbench.stacks.kubernetes.verify import (
     completion_trouble,
     differing_files,
     differing_flags,
+    differing_pods,
     model_trouble,
 )
 
@@ -103,3 +104,9 @@ def test_the_pickers_plugins_are_compared_with_the_live_configmap() -> None:
     assert differing_files(files, [{"data": None}, same]) == []
     assert differing_files(files, [other]) == ["plugins.yaml is not what the scenario says"]
     assert differing_files(files, []) == ["no ConfigMap holds plugins.yaml"]
+
+
+def test_a_pool_that_holds_other_pods_than_those_that_serve_is_found_out() -> None:
+    assert differing_pods(["a", "b"], ["b", "a"]) == []
+    assert differing_pods(["a"], ["a", "stranger"]) == ["stranger is in an InferencePool and is none of this stack's"]
+    assert differing_pods(["a", "b"], ["a"]) == ["b serves and is in no InferencePool"]

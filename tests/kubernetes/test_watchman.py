@@ -88,6 +88,8 @@ def test_a_wait_goes_on_when_the_api_server_does_not_answer_for_a_while(cluster:
     print(lines)
 
 
+# Connections that the server broke off are collected whenever that suits the interpreter.
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 def test_neither_a_wait_nor_the_watchman_minds_a_restart_of_the_api_server(
     cluster: Cluster, watchman: Watchman
 ) -> None:

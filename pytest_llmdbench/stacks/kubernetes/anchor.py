@@ -38,7 +38,6 @@ class Anchor:
     bounds: Bounds
     owner: dict[str, Any] = field(default_factory=dict)  #: the ownerReference; there after :meth:`start`
     _good_s: float = 0.0
-    _number: int = 0
     _pod: str | None = None
     _lost: str | None = None
     _ended: threading.Event = field(default_factory=threading.Event)
@@ -53,46 +52,46 @@ class Anchor:
         self.beat()
         self._begin()
 
-    def adopt(self) -> float | None:
-        """Take over the anchor of a kept run; for how many seconds it was kept, None if somebody else was quicker.
+    def adopt(self) -> float:
+        """Keep alive the anchor of a kept run while this one uses a stack of it; for how many seconds it was kept.
 
-        Raises ClusterError.
+        Raises:
+            ClusterError: it is not there any more, or could not be told.
         """
-        made = self.cluster.get("batch/v1", "Job", anchor_name(self.run))
-        if made is None or made["metadata"].get("deletionTimestamp") or KEPT not in made["metadata"]["labels"]:
-            return None
-        taken = {"metadata": {"resourceVersion": made["metadata"]["resourceVersion"], "labels": {KEPT: None}}}
-        try:
-            self.cluster.patch("batch/v1", "Job", anchor_name(self.run), taken)
-        except ClusterError as error:
-            if error.status in (404, 409):
-                return None
-            raise
-        self._own(made)
+        self._own(self._bounded(self.bounds.hard_s))
         lease = self.cluster.get("coordination.k8s.io/v1", "Lease", anchor_name(self.run)) or {"spec": {}}
-        self._number = int(time.time())
         self._good_s = float(lease["spec"].get("leaseDurationSeconds", self.bounds.lease_s))
         self.beat()
         self._begin()
         return self._good_s
 
     def keep(self, seconds: float) -> None:
-        """From now on nobody needs to tell it for so many seconds: the run may end, its stacks stay until then."""
+        """From now on nobody needs to tell it for so many seconds: the run may end, its stacks stay until then.
+
+        Raises ClusterError.
+        """
         self._ended.set()
         with self._beating:
             self._good_s = seconds
         self.beat()
-        made = self.cluster.get("batch/v1", "Job", anchor_name(self.run)) or {"metadata": {}}
-        began = datetime.fromisoformat(made["metadata"].get("creationTimestamp", datetime.now(UTC).isoformat()))
-        age = (datetime.now(UTC) - began).total_seconds()
-        # The hard bound must not come first; an hour is more than clocks differ.
-        free = {"metadata": {"labels": {KEPT: "stacks"}}, "spec": {"activeDeadlineSeconds": int(age + seconds + 3600)}}
-        self.cluster.patch("batch/v1", "Job", anchor_name(self.run), free)
+        self._bounded(seconds, {"labels": {KEPT: "stacks"}})
+
+    def _bounded(self, seconds: float, metadata: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """Have the hard bound come no sooner than in so many seconds; the Job as it is then."""
+        made = self.cluster.get("batch/v1", "Job", anchor_name(self.run))
+        if made is None or made["metadata"].get("deletionTimestamp"):
+            raise ClusterError(f"the run {self.run} is over: its anchor {anchor_name(self.run)} is gone", 404)
+        age = (datetime.now(UTC) - datetime.fromisoformat(made["metadata"]["creationTimestamp"])).total_seconds()
+        # An hour is more than clocks differ.
+        bound = max(int(age + seconds + 3600), made["spec"].get("activeDeadlineSeconds", 0))
+        change = {"metadata": dict(metadata or {}), "spec": {"activeDeadlineSeconds": bound}}
+        return self.cluster.patch("batch/v1", "Job", anchor_name(self.run), change)
 
     def beat(self) -> None:
         """Tell it once that the run lives. Raises ClusterError."""
         with self._beating:
-            self._number += 1
+            # Several sessions may use stacks of one kept run: none of them says what another has said.
+            number = time.time_ns() // 1_000_000
             now = datetime.now(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
             self.cluster.apply(
                 {
@@ -113,7 +112,7 @@ class Anchor:
             )
             pod = self._pod or self._find_pod()
             if pod is not None:
-                told = {"metadata": {"annotations": {ALIVE: f"{self._number} {self._good_s:.0f}"}}}
+                told = {"metadata": {"annotations": {ALIVE: f"{number} {self._good_s:.0f}"}}}
                 self.cluster.patch("v1", "Pod", pod, told)
 
     def pod(self, deadline: float, say: Say, interrupted: threading.Event) -> str:
@@ -141,6 +140,10 @@ class Anchor:
         self._ended.set()
         with self._beating:
             self.cluster.delete("batch/v1", "Job", anchor_name(self.run))
+            pod = self._find_pod()
+            if pod is not None:
+                # It holds nothing that anybody waits for, and some nodes take ten seconds to say that a pod is gone.
+                self.cluster.delete("v1", "Pod", pod, at_once=True)
 
     def _own(self, made: Mapping[str, Any]) -> None:
         self.owner = {
@@ -152,7 +155,8 @@ class Anchor:
 
     def _find_pod(self) -> str | None:
         pods = self.cluster.objects("v1", "Pod", {RUN: self.run, ROLE: "anchor"})
-        return str(pods[0]["metadata"]["name"]) if pods else None
+        names = [one["metadata"]["name"] for one in pods if not one["metadata"].get("deletionTimestamp")]
+        return str(names[0]) if names else None
 
     def _begin(self) -> None:
         self._thread = threading.Thread(target=self._live, name=f"anchor-{self.run}", daemon=True)

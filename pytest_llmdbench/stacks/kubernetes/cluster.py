@@ -69,12 +69,16 @@ class Cluster(Connection):
             content_type="application/merge-patch+json",
         )  # fmt: skip
 
-    def delete(self, api_version: str, kind: str, name: str) -> bool:
-        """Delete an object and what it owns, in the background; whether it was there."""
+    def delete(self, api_version: str, kind: str, name: str, *, at_once: bool = False) -> bool:
+        """Delete an object and what it owns, in the background; whether it was there.
+
+        ``at_once``: a pod's name is gone before its node has cleaned up after it.
+        """
+        how: dict[str, Any] = {"propagationPolicy": "Background", **({"gracePeriodSeconds": 0} if at_once else {})}
         try:
             self.call(
                 _of(api_version, kind), f"delete {kind} {name}", "delete", name=name,
-                body={"propagationPolicy": "Background"},
+                body=how,
             )  # fmt: skip
         except ClusterError as error:
             if error.status == 404:
@@ -149,16 +153,19 @@ class Cluster(Connection):
             raise
         return True
 
+    def plural(self, api_version: str, kind: str) -> str:
+        """What rights call a kind: ``deployments``."""
+        return str(self.resource(api_version, kind).name)
+
     def version(self) -> str:
         """Of the API server, as in ``v1.33.1``."""
         return str(self.raw("GET", "/version")["gitVersion"])
 
-    def may(self, verb: str, group: str, resource: str, *, everywhere: bool = False) -> bool:
+    def may(self, verb: str, group: str, resource: str) -> bool:
         """Whether we may do this, as the cluster itself says. ``resource`` is plural, with ``/subresource``."""
         plain, _, sub = resource.partition("/")
-        asked: dict[str, Any] = {"verb": verb, "group": group, "resource": plain}
+        asked: dict[str, Any] = {"verb": verb, "group": group, "resource": plain, "namespace": self.namespace}
         asked |= {"subresource": sub} if sub else {}
-        asked |= {} if everywhere else {"namespace": self.namespace}
         review = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",
@@ -173,12 +180,10 @@ class Cluster(Connection):
 
     # -- pods ------------------------------------------------------------------------------------------------------
 
-    def logs(
-        self, pod: str, container: str, *, previous: bool = False, tail: int | None = None, since_s: int | None = None
-    ) -> str:
+    def logs(self, pod: str, container: str, *, previous: bool = False, tail: int | None = None) -> str:
         """What a container wrote; of its last incarnation if ``previous``."""
         query = f"container={container}" + ("&previous=true" if previous else "")
-        query += (f"&tailLines={tail}" if tail else "") + (f"&sinceSeconds={since_s}" if since_s else "")
+        query += f"&tailLines={tail}" if tail else ""
         path = f"/api/v1/namespaces/{self.namespace}/pods/{pod}/log?{query}"
         said = self.request("GET", path, f"read the log of {pod}/{container}", accept="*/*")
         return said.decode("utf-8", errors="replace")

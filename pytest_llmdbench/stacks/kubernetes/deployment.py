@@ -17,7 +17,8 @@ from pytest_llmdbench.stacks.kubernetes import diagnose
 from pytest_llmdbench.stacks.kubernetes.anchor import Anchor
 from pytest_llmdbench.stacks.kubernetes.anchor_job import Bounds, Image
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster, ClusterError
-from pytest_llmdbench.stacks.kubernetes.kept import FINGERPRINT, fingerprint, of_stack, records, sweep
+from pytest_llmdbench.stacks.kubernetes.facts import facts
+from pytest_llmdbench.stacks.kubernetes.kept import FINGERPRINT, end_loads, fingerprint, of_stack, records, sweep
 from pytest_llmdbench.stacks.kubernetes.live import LiveStack
 from pytest_llmdbench.stacks.kubernetes.names import Names, slug
 from pytest_llmdbench.stacks.kubernetes.preflight import Preflight
@@ -41,6 +42,8 @@ class KubernetesDeployment:
         self._up = False
         #: Where it was there before, and so is left there: for how many seconds it is kept again.
         self._borrowed_s: float | None = None
+        #: What the load's objects hang on: this run's own anchor, whoever's the stack is.
+        self._load_owner: Mapping[str, Any] = {}
 
     def up(self) -> Endpoint:
         """Stand the stack up, or take one that was kept.
@@ -48,16 +51,18 @@ class KubernetesDeployment:
         Raises:
             StandupError: with the cause, and the folder of the diagnostics.
         """
-        deadline = time.monotonic() + self._scenario.standup_s
         try:
             cluster = self._session.cluster(self._scenario, self._say)
             kept = self._kept(cluster) if self._session.wishes.reuse else None
             self._stack = stack = kept or self._new(cluster)
+            # Only now: GPUs may have been waited for.
+            deadline = time.monotonic() + self._scenario.standup_s
+            stack.wait_for_anchor(deadline)
             if kept is None:
                 stack.create(deadline)
             stack.check(deadline)
             if kept is None:
-                cluster.apply(stack.record())
+                cluster.apply(stack.record.manifest(stack.names))
             self._watchman = Watchman(cluster, stack.rendered.expected)
             endpoint = self._endpoint(stack)
         except (StandupError, ClusterError) as error:
@@ -74,7 +79,9 @@ class KubernetesDeployment:
 
     def reset(self) -> None:
         """Forget the prefix caches and begin a new window, on every serving pod."""
-        self._there.reset()
+        stack = self._there
+        end_loads(stack.cluster, self._session.run, slug(self._key))
+        stack.reset()
 
     def observe(self) -> Mapping[str, Any]:
         """What the engines say of themselves since :meth:`reset`."""
@@ -96,13 +103,14 @@ class KubernetesDeployment:
         stack, self._stack = self._stack, None
         if stack is None:
             return
-        keep_s = self._session.wishes.keep_s
-        if self._borrowed_s is not None:
-            stack.anchor.keep(self._borrowed_s)
-            return
-        keep = self._up and keep_s is not None
+        borrowed = self._borrowed_s is not None
+        keep = not borrowed and self._up and self._session.wishes.keep_s is not None
         try:
-            if not keep:
+            end_loads(stack.cluster, self._session.run, slug(self._key))
+            if self._borrowed_s is not None:
+                stack.anchor.keep(self._borrowed_s)
+                stack.record.give_back(stack.cluster)
+            elif not keep:
                 stack.delete(self._scenario.timeouts.teardown_s)
         finally:
             self._session.leave(stack.cluster, keep=keep)
@@ -124,21 +132,26 @@ class KubernetesDeployment:
         for line in sweep(cluster):
             self._say(f"an earlier run left {line}; deleted")
         anchor = session.join(cluster, self._scenario, self._say)
+        self._load_owner = anchor.owner
         names = Names(session.run, stack, cluster.namespace, anchor.owner)
         return self._live(cluster, anchor, names)
 
     def _kept(self, cluster: Cluster) -> LiveStack | None:
-        """A stack that was kept and is deployed alike, if there is one."""
+        """A stack that was kept, is deployed alike and is free, if there is one; it is ours until :meth:`down`."""
         load, timeouts = self._scenario.load, self._scenario.timeouts
-        bounds = Bounds(timeouts.lease_s, timeouts.run_s)
         for found in records(cluster, {FINGERPRINT: fingerprint(json_of(self._scenario))}):
-            anchor = Anchor(cluster, found.run, Image(load.image or ""), bounds)
-            kept_s = anchor.adopt()
-            if kept_s is not None:
+            # The load, and the claim on the stack, go with this run and not with the kept one.
+            own = self._session.join(cluster, self._scenario, self._say)
+            if found.claim(cluster, self._session.run):
+                bounds = Bounds(timeouts.lease_s, timeouts.run_s)
+                anchor = Anchor(cluster, found.run, Image(load.image or ""), bounds)
+                kept_s = anchor.adopt()
                 self._borrowed_s = self._session.wishes.keep_s or kept_s
+                self._load_owner = own.owner
                 names = Names(found.run, found.stack, cluster.namespace, anchor.owner)
                 self._say(f"stack {self._key}: using {names.base}, which was kept")
                 return self._live(cluster, anchor, names)
+            self._session.leave(cluster, keep=False)
         self._say(f"stack {self._key}: no kept one is deployed alike and free; standing one up")
         return None
 
@@ -161,8 +174,9 @@ class KubernetesDeployment:
 
         scenario = self._scenario
         own = str(simulator_tokenizer()) if scenario.engine.kind == "simulator" else scenario.model.name
-        site = LoadSite.of(scenario, stack.cluster, stack.names)
-        return Endpoint(stack.url, scenario.model.name, scenario.model.tokenizer or own, stack.facts(), site.to_json())
+        names = Names(self._session.run, slug(self._key), stack.names.namespace, self._load_owner)
+        site = LoadSite.of(scenario, stack.cluster, names)
+        return Endpoint(stack.url, scenario.model.name, scenario.model.tokenizer or own, facts(stack), site.to_json())
 
     def _diagnose(self) -> Path | None:
         """The folder with all that can be known of the stack now; None where there is nothing to know."""

@@ -8,12 +8,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pytest_llmdbench.declared.scenario import Scenario
-from pytest_llmdbench.errors import StandupError, nearest
+from pytest_llmdbench.errors import StandupError
 from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.kubernetes.anchor import Anchor
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster, ClusterError
+from pytest_llmdbench.stacks.kubernetes.existing_choice import choose, pod_port, service_port, serving, target_port
+from pytest_llmdbench.stacks.kubernetes.kept import end_loads
 from pytest_llmdbench.stacks.kubernetes.load_site import LoadSite
 from pytest_llmdbench.stacks.kubernetes.names import Names, slug
+from pytest_llmdbench.stacks.kubernetes.preflight import RIGHTS, missing_rights
 from pytest_llmdbench.stacks.kubernetes.session import KubernetesSession
 from pytest_llmdbench.stacks.kubernetes.streams import Forward
 from pytest_llmdbench.stacks.kubernetes.vantage import Answer, Ask, ask
@@ -35,10 +38,11 @@ class Found:
         self.inside = scenario.load_in_cluster
         try:
             self._cluster: Cluster = session.cluster(scenario, say)
-            self._kind, self._name, self._port, self._pod = "url", "", 0, ""
+            self._kind, self._name, self._port = "url", "", 0
+            self._thing: Mapping[str, Any] = {}
             if scenario.endpoint.stack is not None:
                 self._find(scenario.endpoint.stack, scenario.endpoint.port)
-        except ClusterError as error:
+        except (ClusterError, StandupError) as error:
             raise StandupError(f"stack {key}: {error}") from error
 
     @property
@@ -48,7 +52,8 @@ class Found:
             return str(self._scenario.endpoint.url).rstrip("/").removesuffix("/v1")
         if self._kind == "service":
             return f"http://{self._name}.{self._cluster.namespace}.svc:{self._port}"
-        return f"http://{self._pod}:{self._port}"
+        address = self._thing["status"]["podIP"]
+        return f"http://{f'[{address}]' if ':' in address else address}:{self._port}"
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -59,6 +64,9 @@ class Found:
         """Answers as the load would get them. Raises StandupError."""
         deadline = time.monotonic() + self._scenario.standup_s
         try:
+            missing = missing_rights(self._cluster, RIGHTS)
+            if missing is not None:
+                raise StandupError(f"stack {self._key}: {missing}")
             self._anchor = self._session.join(self._cluster, self._scenario, self._say)
             pod = self._anchor.pod(deadline, self._say, self._interrupted)
             return ask(self._cluster, pod, questions)
@@ -69,7 +77,7 @@ class Found:
         """Its URL on this machine, through a port of its pod. Raises StandupError."""
         try:
             pod, port = self._pod_and_port()
-        except ClusterError as error:
+        except (ClusterError, StandupError) as error:
             raise StandupError(f"stack {self._key}: {error}") from error
         self._forward = Forward(self._cluster, pod, port)
         self._say(
@@ -84,54 +92,34 @@ class Found:
         names = Names(self._session.run, slug(self._key), self._cluster.namespace, owner)
         return LoadSite.of(self._scenario, self._cluster, names).to_json()
 
+    def end_loads(self) -> None:
+        """End what somebody who is gone still sends. Raises ClusterError, StandupError."""
+        if self._anchor is not None:
+            end_loads(self._cluster, self._session.run, slug(self._key))
+
     def close(self) -> None:
         """Give back the anchor and the port."""
         if self._forward is not None:
             self._forward.close()
         if self._anchor is not None:
+            self.end_loads()
             self._session.leave(self._cluster, keep=False)
 
     def _find(self, wanted: str, port: int | None) -> None:
-        """A service of that name, else one that begins with it, else a pod."""
-        services = self._cluster.objects("v1", "Service")
-        names = sorted(one["metadata"]["name"] for one in services)
-        name = wanted if wanted in names else next((one for one in names if one.startswith(wanted)), None)
-        if name is not None:
-            service = next(one for one in services if one["metadata"]["name"] == name)
-            ports = [one["port"] for one in service["spec"].get("ports", ())]
-            self._kind, self._name, self._port = "service", name, port or ports[0]
-            return
-        pods = [one for one in self._cluster.objects("v1", "Pod") if one["metadata"]["name"].startswith(wanted)]
-        running = [one for one in pods if one["status"].get("phase") == "Running"]
-        if not running:
-            known = [*names, *(one["metadata"]["name"] for one in pods)]
-            hint = nearest(wanted, known) if known else "there is none at all"
-            raise StandupError(
-                f"stack {self._key}: no service and no running pod of namespace {self._cluster.namespace} is called "
-                f"{wanted}; {hint}"
-            )
-        pod = running[0]
-        open_ports = [one["containerPort"] for box in pod["spec"]["containers"] for one in box.get("ports", ())]
-        if port is None and not open_ports:
-            raise StandupError(f"stack {self._key}: pod {pod['metadata']['name']} names no port: say endpoint.port")
-        self._kind, self._name = "pod", pod["metadata"]["name"]
-        self._pod, self._port = pod["status"]["podIP"], port or open_ports[0]
+        """A service or pod of that name, or that begins so."""
+        services, pods = (self._cluster.objects("v1", kind) for kind in ("Service", "Pod"))
+        self._thing = thing = choose(wanted, services, pods, self._cluster.namespace)
+        self._name = thing["metadata"]["name"]
+        self._kind = "service" if any(one is thing for one in services) else "pod"
+        self._port = service_port(thing, port)["port"] if self._kind == "service" else pod_port(thing, port)
 
     def _pod_and_port(self) -> tuple[str, int]:
         """A pod behind it, and the pod's own port."""
         if self._kind == "pod":
             return self._name, self._port
-        service = self._cluster.get("v1", "Service", self._name) or {}
-        selector = (service.get("spec") or {}).get("selector")
-        pods = self._cluster.objects("v1", "Pod", selector) if selector else []
-        running = [one for one in pods if one["status"].get("phase") == "Running"]
-        if not running:
-            raise StandupError(f"stack {self._key}: service {self._name} has no running pod behind it")
-        target = next(one for one in service["spec"]["ports"] if one["port"] == self._port).get(
-            "targetPort", self._port
-        )
-        if isinstance(target, str) and not target.isdecimal():
-            boxes = running[0]["spec"]["containers"]
-            named = {one.get("name"): one["containerPort"] for box in boxes for one in box.get("ports", ())}
-            target = named[target]
-        return str(running[0]["metadata"]["name"]), int(target)
+        service = self._thing
+        selector = service["spec"].get("selector")
+        pod = serving(self._cluster.objects("v1", "Pod", selector)) if selector else None
+        if pod is None:
+            raise StandupError(f"service {self._name} has no running pod behind it")
+        return str(pod["metadata"]["name"]), target_port(service, service_port(service, self._port), pod)

@@ -8,6 +8,7 @@ from typing import Any, Final
 from pytest_llmdbench.declared.scenario import Scenario
 from pytest_llmdbench.errors import DeclarationError
 from pytest_llmdbench.stacks.kubernetes.names import Names
+from pytest_llmdbench.stacks.kubernetes.sealed import CLUSTER_WIDE
 
 #: Kinds that change how many pods there are.
 _SCALERS: Final = ("ScaledObject", "HorizontalPodAutoscaler", "VariantAutoscaling")
@@ -55,6 +56,16 @@ def extra_manifests(scenario: Scenario, names: Names, *, service: str) -> list[d
             raise DeclarationError(f"manifests, number {number}: {error}") from error
         if not filled.get("apiVersion") or not filled.get("kind") or not (filled.get("metadata") or {}).get("name"):
             raise DeclarationError(f"manifests, number {number}: needs apiVersion, kind and metadata.name")
+        if filled["kind"] in CLUSTER_WIDE:
+            raise DeclarationError(
+                f"manifests, number {number}: a {filled['kind']} belongs to no namespace and would outlive the run; "
+                "make it yourself, once"
+            )
+        if filled["metadata"].get("namespace", names.namespace) != names.namespace:
+            raise DeclarationError(
+                f"manifests, number {number}: everything of a stack is in its namespace, and this says "
+                f"{filled['metadata']['namespace']}"
+            )
         if names.run not in filled["metadata"]["name"]:
             filled["metadata"]["name"] = names.name(filled["metadata"]["name"])
         made.append(names.owned(filled))

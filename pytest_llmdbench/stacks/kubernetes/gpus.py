@@ -44,11 +44,6 @@ def rooms(
     return found
 
 
-def places(rooms: Sequence[Room], each: int, *, whole: bool = False) -> int:
-    """How many pods of ``each`` GPUs fit on what is free; with ``whole``, if nothing else ran there."""
-    return sum((room.total if whole else room.free) // each for room in rooms)
-
-
 def fits(rooms: Sequence[Room], sizes: Iterable[int], *, whole: bool = False) -> bool:
     """Whether pods of these sizes find a place together, the largest placed first."""
     free = sorted((room.total if whole else room.free for room in rooms), reverse=True)

@@ -15,6 +15,7 @@ from typing import Any, Final
 from pytest_llmdbench.errors import StandupError
 from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster, ClusterError
+from pytest_llmdbench.stacks.kubernetes.hide import hide_text
 from pytest_llmdbench.stacks.kubernetes.names import OURS, Names
 from pytest_llmdbench.stacks.kubernetes.rendered import Release
 from pytest_llmdbench.stacks.kubernetes.sealed import is_folder, sealed, write_chart
@@ -170,7 +171,7 @@ def _run(command: Sequence[str], what: str, seconds: float) -> str:
 
 
 def _end_of(log: Any) -> str:
-    """The last lines that helm wrote, to go into a message."""
+    """The last lines that helm wrote, to go into a message: without what looks like a secret, as values may be."""
     log.seek(0)
-    lines = log.read().decode("utf-8", errors="replace").strip().splitlines()
+    lines = hide_text(log.read().decode("utf-8", errors="replace")).strip().splitlines()
     return "".join(f"\n    {line}" for line in lines[-10:])

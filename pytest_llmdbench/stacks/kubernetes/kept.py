@@ -13,10 +13,12 @@ from typing import Any, Final
 from pytest_llmdbench.errors import StandupError
 from pytest_llmdbench.stacks.kubernetes.anchor_job import anchor_name
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster, ClusterError
-from pytest_llmdbench.stacks.kubernetes.names import KEPT, OURS, ROLE, RUN, STACK, Names
+from pytest_llmdbench.stacks.kubernetes.names import KEPT, OURS, ROLE, RUN, STACK, USED_BY, Names
 
 #: What two stacks have in common that are deployed alike.
 FINGERPRINT: Final = "llmdbench/fingerprint"
+#: What a stack's record is called.
+_RECORD: Final = "stack"
 #: Everything that a run may leave where nothing owns it, or that is owned and on its way; (apiVersion, kind).
 KINDS: Final = (
     ("apps/v1", "Deployment"),
@@ -39,6 +41,11 @@ KINDS: Final = (
     ("monitoring.coreos.com/v1", "PodMonitor"),
     ("monitoring.coreos.com/v1", "ServiceMonitor"),
     ("keda.sh/v1alpha1", "ScaledObject"),
+    ("keda.sh/v1alpha1", "TriggerAuthentication"),
+    ("autoscaling/v2", "HorizontalPodAutoscaler"),
+    ("policy/v1", "PodDisruptionBudget"),
+    ("networking.k8s.io/v1", "NetworkPolicy"),
+    ("inference.networking.x-k8s.io/v1alpha2", "InferenceObjective"),
     ("networking.istio.io/v1beta1", "DestinationRule"),
     ("agentgateway.dev/v1alpha1", "AgentgatewayParameters"),
     ("networking.gke.io/v1", "GCPBackendPolicy"),
@@ -49,23 +56,49 @@ KINDS: Final = (
 
 @dataclass(frozen=True, slots=True)
 class StackRecord:
-    """A stack as another session finds it: where it answers, and what it was made from."""
+    """A stack as another session finds it: its names, and what it was made from."""
 
     key: str
     run: str
     stack: str
-    service: str
-    port: int
-    path: str
-    model: str
     fingerprint: str
 
     def manifest(self, names: Names) -> dict[str, Any]:
         """The ConfigMap that holds it."""
-        metadata = names.metadata("stack")
+        metadata = names.metadata(_RECORD)
         metadata["labels"] = {**metadata["labels"], FINGERPRINT: self.fingerprint}
         data = {"stack.json": json.dumps(asdict(self), sort_keys=True)}
         return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data}
+
+    def claim(self, cluster: Cluster, run: str) -> bool:
+        """Take the stack for a run, unless a run that is alive has it; of several who try, one gets it.
+
+        Raises ClusterError.
+        """
+        made = cluster.get("v1", "ConfigMap", self._name)
+        if made is None:
+            return False
+        user = made["metadata"]["labels"].get(USED_BY)
+        if user not in (None, run) and user in {one.id for one in runs(cluster)}:
+            return False
+        taken = {"metadata": {"resourceVersion": made["metadata"]["resourceVersion"], "labels": {USED_BY: run}}}
+        try:
+            cluster.patch("v1", "ConfigMap", self._name, taken)
+        except ClusterError as error:
+            if error.status not in (404, 409):
+                raise
+            # The answer to our own change may have been lost.
+            now = cluster.get("v1", "ConfigMap", self._name) or {"metadata": {"labels": {}}}
+            return bool(now["metadata"]["labels"].get(USED_BY) == run)
+        return True
+
+    def give_back(self, cluster: Cluster) -> None:
+        """Let others take it. Raises ClusterError."""
+        cluster.patch("v1", "ConfigMap", self._name, {"metadata": {"labels": {USED_BY: None}}})
+
+    @property
+    def _name(self) -> str:
+        return Names(self.run, self.stack, "").name(_RECORD)
 
 
 def fingerprint(deployed: Mapping[str, Any]) -> str:
@@ -75,7 +108,7 @@ def fingerprint(deployed: Mapping[str, Any]) -> str:
 
 
 def records(cluster: Cluster, labels: Mapping[str, str]) -> list[StackRecord]:
-    """The kept stacks with these labels that nobody uses, the newest first. Raises ClusterError."""
+    """The kept stacks with these labels, used or not, the newest first. Raises ClusterError."""
     maps = cluster.objects("v1", "ConfigMap", {**OURS, **labels})
     maps.sort(key=lambda one: str(one["metadata"].get("creationTimestamp")), reverse=True)
     found = [
@@ -186,6 +219,16 @@ def verify_gone(cluster: Cluster, labels: Mapping[str, str], seconds: float) -> 
         if time.monotonic() > deadline:
             raise StandupError(f"still there after {seconds:.0f} s: {', '.join(left)}")
         time.sleep(0.3)
+
+
+def end_loads(cluster: Cluster, run: str, stack: str) -> None:
+    """End the loads that somebody who is gone left on a stack: two loads on one spoil both. Raises as verify_gone."""
+    labels = {**of_stack(run, stack), ROLE: "load"}
+    left = cluster.objects("batch/v1", "Job", labels)
+    for one in left:
+        cluster.delete("batch/v1", "Job", one["metadata"]["name"])
+    if left:
+        verify_gone(cluster, labels, 60)
 
 
 def of_stack(run: str, stack: str) -> dict[str, str]:

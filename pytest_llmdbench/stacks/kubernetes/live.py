@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from pytest_llmdbench.declared.scenario import Scenario
@@ -13,11 +14,13 @@ from pytest_llmdbench.errors import StandupError
 from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.kubernetes import verify
 from pytest_llmdbench.stacks.kubernetes.anchor import Anchor
-from pytest_llmdbench.stacks.kubernetes.cluster import Cluster
+from pytest_llmdbench.stacks.kubernetes.cluster import Cluster, ClusterError
 from pytest_llmdbench.stacks.kubernetes.helm import Helm
+from pytest_llmdbench.stacks.kubernetes.interruptible import interruptibly
 from pytest_llmdbench.stacks.kubernetes.kept import StackRecord, delete_all, fingerprint, of_stack, verify_gone
 from pytest_llmdbench.stacks.kubernetes.names import Names
-from pytest_llmdbench.stacks.kubernetes.rendered import Rendered
+from pytest_llmdbench.stacks.kubernetes.podspec import CONTAINER
+from pytest_llmdbench.stacks.kubernetes.rendered import Manifest, Rendered
 from pytest_llmdbench.stacks.kubernetes.session import json_of
 from pytest_llmdbench.stacks.kubernetes.vantage import Ask, ask
 from pytest_llmdbench.stacks.kubernetes.wait import wait_job, wait_ready
@@ -58,7 +61,7 @@ class LiveStack:
         cluster, rendered = self.cluster, self.rendered
         for claim in rendered.kept:
             if cluster.get(claim["apiVersion"], claim["kind"], claim["metadata"]["name"]) is None:
-                cluster.apply(claim)
+                self._make_claim(claim)
         for first in rendered.first:
             cluster.apply(first)
             name = first["metadata"]["name"]
@@ -67,11 +70,12 @@ class LiveStack:
             cluster.apply(manifest)
         for manifest in rendered.optional:
             if cluster.knows(manifest["apiVersion"], manifest["kind"]):
-                cluster.apply(manifest)
+                self._make_optional(manifest)
         if rendered.releases:
             helm = Helm.find()
             for release in rendered.releases:
-                helm.install(release, self.names, cluster, self.say)
+                install = partial(helm.install, release, self.names, cluster, self.say)
+                interruptibly(install, self.interrupted, f"stack {self.key}")
         wait_ready(
             cluster,
             rendered.expected,
@@ -82,9 +86,27 @@ class LiveStack:
             name=f"stack {self.key}",
         )
 
+    def wait_for_anchor(self, deadline: float) -> None:
+        """Return when the run's anchor runs: until then nothing would end what holds GPUs if we were gone."""
+        self.vantage = self.anchor.pod(deadline, self.say, self.interrupted)
+
+    def _make_claim(self, claim: Manifest) -> None:
+        try:
+            self.cluster.create(claim)
+        except ClusterError as error:
+            if error.status != 409:  # another run made it meanwhile
+                raise
+
+    def _make_optional(self, manifest: Manifest) -> None:
+        try:
+            self.cluster.apply(manifest)
+        except ClusterError as error:
+            if error.status != 403:
+                raise
+            self.say(f"stack {self.key}: no {manifest['kind']} is made: {error}")
+
     def check(self, deadline: float) -> None:
         """See that what runs is what was asked for, and that it answers where the load will ask."""
-        self.vantage = self.anchor.pod(deadline, self.say, self.interrupted)
         differing = []
         for expected in self.rendered.expected:
             pods = self.cluster.objects("v1", "Pod", expected.selector)
@@ -92,6 +114,7 @@ class LiveStack:
         if self.rendered.files:
             maps = self.cluster.objects("v1", "ConfigMap", of_stack(self.names.run, self.names.stack))
             differing += verify.differing_files(self.rendered.files, maps)
+        differing += self._pools()
         if differing:
             raise StandupError("\n  - ".join([f"stack {self.key} is not what the scenario says:", *differing]))
         self._check_engines()
@@ -113,6 +136,19 @@ class LiveStack:
             if self.interrupted.wait(AGAIN_S):
                 raise StandupError(f"stack {self.key}: the run ended before it was up")
 
+    def _pools(self) -> list[str]:
+        """How the pods that the router chooses from are others than those that serve; nothing without a router."""
+        labels, roles = of_stack(self.names.run, self.names.stack), self.rendered.expected
+        if not any(release.values.get("router") for release in self.rendered.releases):
+            return []
+        pools = self.cluster.objects(*_POOL, labels)
+        serving = [one for role in roles if role.container == CONTAINER for one in self._pods(role.selector)]
+        chosen = [one for pool in pools for one in self._pods(pool["spec"]["selector"]["matchLabels"])]
+        return verify.differing_pods(serving, chosen)
+
+    def _pods(self, selector: Mapping[str, str]) -> list[str]:
+        return [one["metadata"]["name"] for one in self.cluster.objects("v1", "Pod", selector)]
+
     def _check_engines(self) -> None:
         """Every engine serves the model, with the length and the cache that the scenario says."""
         engines = self.engines()
@@ -122,7 +158,7 @@ class LiveStack:
             flags = {**flags, **one.flags} if one.role in self.rendered.engine_ports else flags
         for index, url in enumerate(engines):
             models, metrics = answers[2 * index : 2 * index + 2]
-            trouble = verify.model_trouble(models, self.scenario, self._max_model_len())
+            trouble = verify.model_trouble(models, self.scenario, self.max_model_len())
             trouble = trouble or verify.cache_trouble(metrics, flags)
             if trouble:
                 raise StandupError(f"stack {self.key}: {url}: {trouble}")
@@ -132,9 +168,9 @@ class LiveStack:
         began = time.monotonic()
         while True:
             seconds = min(FIRST_COMPLETION_S, max(1.0, deadline - time.monotonic()))
-            answer = ask(self.cluster, self.vantage, [verify.completion(self.url, self.scenario.model.name, seconds)])[
-                0
-            ]
+            question = verify.completion(self.url, self.scenario.model.name, seconds)
+            asking = partial(ask, self.cluster, self.vantage, [question])
+            answer = interruptibly(asking, self.interrupted, f"stack {self.key}")[0]
             trouble = verify.completion_trouble(answer)
             if trouble is None:
                 return
@@ -177,58 +213,30 @@ class LiveStack:
         overloaded = any((one.get("lateness") or {}).get("overloaded") for one in stats)
         return {"lateness": {"overloaded": overloaded}, "pods": stats}
 
-    def facts(self) -> dict[str, Any]:
-        """What is stored with every result: run, versions, image digests, nodes, replicas."""
-        pods = [
-            {
-                "name": one["metadata"]["name"],
-                "role": expected.role,
-                "node": one["spec"].get("nodeName"),
-                "images": {state["name"]: state["imageID"] for state in one["status"].get("containerStatuses", ())},
-            }
-            for expected in self.rendered.expected
-            for one in self.cluster.objects("v1", "Pod", expected.selector)
-        ]
-        return {
-            "engine": self.scenario.engine.kind,
-            "image": self.scenario.engine.image,
-            "max_model_len": self._max_model_len(),
-            "kubernetes": self.cluster.version(),
-            "namespace": self.names.namespace,
-            "run": self.names.run,
-            "gpus": self.rendered.gpus,
-            "pods": pods,
-        }
-
-    def record(self) -> dict[str, Any]:
-        """The ConfigMap by which another session finds this stack."""
-        rendered, names = self.rendered, self.names
-        made = StackRecord(
-            self.key,
-            names.run,
-            names.stack,
-            rendered.service,
-            rendered.port,
-            rendered.path,
-            self.scenario.model.name,
-            fingerprint(json_of(self.scenario)),
-        )
-        return made.manifest(names)
+    @property
+    def record(self) -> StackRecord:
+        """By which another session finds this stack."""
+        return StackRecord(self.key, self.names.run, self.names.stack, fingerprint(json_of(self.scenario)))
 
     def delete(self, seconds: float) -> None:
         """Delete everything of this stack and return when it is gone."""
         labels = of_stack(self.names.run, self.names.stack)
-        if self.rendered.releases:
-            helm = Helm.find()
-            for release in reversed(self.rendered.releases):
-                helm.uninstall(release, self.names, self.cluster)
-        delete_all(self.cluster, labels)
-        verify_gone(self.cluster, labels, seconds)
+        try:
+            if self.rendered.releases:
+                helm = Helm.find()
+                for release in reversed(self.rendered.releases):
+                    helm.uninstall(release, self.names, self.cluster)
+        finally:
+            # Whatever helm says, the GPUs come back.
+            delete_all(self.cluster, labels)
+            verify_gone(self.cluster, labels, seconds)
 
-    def _max_model_len(self) -> int | None:
+    def max_model_len(self) -> int | None:
+        """The longest request that the scenario asks for, tokens; None where it leaves that to the engine."""
         if self.scenario.engine.kind == "simulator":
             return self.scenario.simulator.max_model_len
         return self.scenario.role("pods" if self.scenario.deploy == "standalone" else "decode").vllm.max_model_len
 
 
+_POOL: Final = ("inference.networking.k8s.io/v1", "InferencePool")
 _ENGINE_PATHS: Final = ("/v1/models", "/metrics")

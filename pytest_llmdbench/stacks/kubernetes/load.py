@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from pytest_llmdbench.errors import HarnessError, counted
@@ -18,6 +18,7 @@ from pytest_llmdbench.harnesses.progress_line import Outline, ProgressLine
 from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster
 from pytest_llmdbench.stacks.kubernetes.collect import Collected, collect
+from pytest_llmdbench.stacks.kubernetes.hide import hide_text
 from pytest_llmdbench.stacks.kubernetes.load_inputs import COMMAND
 from pytest_llmdbench.stacks.kubernetes.load_manifest import COLLECTOR, LOAD, WORKSPACE
 from pytest_llmdbench.stacks.kubernetes.load_pods import LoadPods
@@ -59,7 +60,7 @@ def launch_in_cluster(
         try:
             ended = pods.wait(ProgressLine(outline, watch, say).look, begin, timeout_s)
         except HarnessError as error:
-            raise HarnessError(f"{error}\n  the last it said:\n{last_lines(commands[0].cwd)}") from error
+            raise HarnessError(f"{error}\n  the last it said:\n{_said(commands[0].cwd)}") from error
         finally:
             for one in words:
                 one.stop()
@@ -69,14 +70,14 @@ def launch_in_cluster(
                 _collect(cluster, pods.names, commands)
             raise HarnessError(
                 f"{too_long(outline, timeout_s)} Its files are in {commands[0].cwd}; the last it said:\n"
-                f"{last_lines(commands[0].cwd)}"
+                f"{_said(commands[0].cwd)}"
             )
         _say_size(_collect(cluster, pods.names, commands), name, say)
     for command, (pod, state) in zip(commands, ended.items(), strict=True):
         if state.get("reason") == "OOMKilled":
             raise HarnessError(
                 f"{name}: load pod {pod} was OOMKilled: it needs more than its memory of {site.memory}; raise "
-                f"load.memory, or send the load from more pods. The last it said:\n{last_lines(command.cwd)}"
+                f"load.memory, or send the load from more pods. The last it said:\n{_said(command.cwd)}"
             )
     code = next((int(state["exitCode"]) for state in ended.values() if state["exitCode"]), 0)
     return Launched(code, elapsed, started.isoformat(timespec="milliseconds"))
@@ -92,6 +93,7 @@ def hold_in_cluster(
 
     Raises:
         HarnessError: it could not start, or something has happened to it or to the stack.
+        KeyboardInterrupt: the run was told to end (SIGTERM).
     """
     with LoadPods(cluster, site, [command], seconds, name=name, say=say, trouble=trouble, hold=True) as pods:
         pods.up()
@@ -102,10 +104,12 @@ def hold_in_cluster(
         say(f"{name}: nothing is sent; pod {pod} has everything that the load would have")
         say(f"  to get in:          {shlex.join(enter)}")
         say(f"  inside, the load:   cd {WORKSPACE} && env {told} {shlex.join(command.argv)}")
-        say(f"  to end it:          Ctrl-C here; else it ends by itself in {seconds / 60:.0f} minutes, with its stack")
+        say(f"  to end it:          Ctrl-C here; else it ends in {seconds / 60:.0f} minutes, and the run goes on")
         try:
             ended = pods.wait(lambda _: None, time.monotonic(), seconds)
-        except KeyboardInterrupt:
+        except KeyboardInterrupt as interrupt:
+            if interrupt.args:  # told to end by SIGTERM, which ends all of the run and not this pod alone
+                raise
             return f"held pod {pod} until Ctrl-C; no load was sent (--llmd-debug-pod)"
     how = "its time was up" if ended is None else "it ended"
     return f"held pod {pod} until {how}; no load was sent (--llmd-debug-pod)"
@@ -121,6 +125,11 @@ def _collect(cluster: Cluster, pods: Sequence[str], commands: Sequence[Command])
 
     with ThreadPoolExecutor(max_workers=4) as threads:
         return list(threads.map(one, pods, commands))
+
+
+def _said(folder: Path) -> str:
+    """The end of what a program said, to go into a message: without what looks like a secret."""
+    return hide_text(last_lines(folder))
 
 
 def _say_size(results: Sequence[Collected], name: str, say: Say) -> None:

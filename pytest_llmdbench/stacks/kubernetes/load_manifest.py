@@ -120,7 +120,15 @@ def job(site: LoadSite, part: str, given: Inputs, pods: int, seconds: float, *, 
     volumes: list[dict[str, Any]] = [
         {"name": "workspace", "emptyDir": {}},
         {"name": "signals", "emptyDir": {}},
-        {"name": "inputs", "configMap": {"name": names.name(part), "items": [dict(one) for one in given.items]}},
+        # Optional only in name: a node that misses it while all of a run is being deleted holds the pod for minutes.
+        {
+            "name": "inputs",
+            "configMap": {
+                "name": names.name(part),
+                "items": [dict(one) for one in given.items],
+                "optional": True,
+            },
+        },
     ]
     if site.results_pvc:
         volumes.append({"name": "results", "persistentVolumeClaim": {"claimName": site.results_pvc}})

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Final
 
@@ -13,6 +14,7 @@ from pytest_llmdbench.harnesses.harness import Command
 from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster, ClusterError
 from pytest_llmdbench.stacks.kubernetes.follow import Follow, Kind
+from pytest_llmdbench.stacks.kubernetes.hide import hide_text
 from pytest_llmdbench.stacks.kubernetes.load_inputs import inputs
 from pytest_llmdbench.stacks.kubernetes.load_manifest import COLLECTOR, GO, LOAD, job, selector
 from pytest_llmdbench.stacks.kubernetes.load_seen import Seen, gone, seen
@@ -30,8 +32,12 @@ _TROUBLE_EVERY_S: Final = 1.0
 #: Seconds after which the line on pods that are not up is said again, and before it is said at all.
 _TELL_EVERY_S: Final = 10.0
 _TELL_AFTER_S: Final = 3.0
-#: Seconds from the signal to the common start of several pods: until the last one has heard it.
-_LEAD_S: Final = 1.0
+#: Seconds from the first signal to the common start of several pods, and what each pod adds: by then the last one must
+#: have heard it. A signal takes some tenths of a second, and so many are on their way at once: more of them slow each
+#: other down, and a pod begins later by as much as its own signal took.
+_LEAD_S: Final = 2.0
+_LEAD_PER_POD_S: Final = 0.25
+_SIGNALS_AT_ONCE: Final = 8
 #: How much of a pod's own words an error repeats.
 _LOG_LINES: Final = 12
 #: The signal, written at once or not at all: ``$1`` the file, ``$2`` what it says.
@@ -52,9 +58,10 @@ class LoadPods:
         self._name, self._say, self._trouble = name, say, trouble
         self._part = f"load-{new_run()}"
         given = inputs(commands)
+        # Counted from the Job's making; who waits for the pods counts from their start, and is to be the first to end.
         whole = seconds + START_S + COLLECT_S
         self._given = given.manifest(site.names.metadata(self._part))
-        self._job = job(site, self._part, given, len(commands), whole if not hold else seconds, hold=hold)
+        self._job = job(site, self._part, given, len(commands), whole, hold=hold)
         events = Kind("v1", "Event", optional=True)
         self._follow = Follow(cluster, Kind("v1", "Pod", selector(site, self._part)), events)
         self._asked = 0.0
@@ -63,8 +70,9 @@ class LoadPods:
 
     def __enter__(self) -> LoadPods:
         try:
-            self._cluster.create(self._given)
-            self._cluster.create(self._job)
+            # Applied, as the client asks again when an answer is lost: then what is there already is no error.
+            self._cluster.apply(self._given)
+            self._cluster.apply(self._job)
             self._follow.__enter__()
         except ClusterError as error:
             self._delete()
@@ -111,19 +119,38 @@ class LoadPods:
             self._follow.wait(LOOK_S)
 
     def go(self) -> float:
-        """Tell all pods to begin, at one moment; gives that moment, of ``time.monotonic``."""
-        lead = _LEAD_S if self._count > 1 else 0.0
+        """Tell all pods to begin, at one moment; gives that moment, of ``time.monotonic``.
+
+        Raises:
+            HarnessError: a pod could not be told, or one of several not before that moment.
+        """
+        if self._count == 1:
+            return self._tell(0, time.monotonic())
+        lead = _LEAD_S + _LEAD_PER_POD_S * self._count
         begin = time.monotonic() + lead
-        for index, pod in enumerate(self._pods):
-            # Told as a delay: clocks of machines differ.
-            signal = f"{index} {max(0.0, begin - time.monotonic()):.3f}"
-            try:
-                done = run_in(self._cluster, pod, COLLECTOR, ["sh", "-c", _SIGNAL, "go", GO, signal])
-            except ClusterError as error:
-                raise HarnessError(f"{self._name}: {error}") from error
-            if done.code:
-                raise HarnessError(f"{self._name}: load pod {pod} could not be told to begin: {done.err.strip()}")
-        return begin if self._count > 1 else time.monotonic()
+        with ThreadPoolExecutor(_SIGNALS_AT_ONCE, "go") as threads:
+            late = max(threads.map(lambda index: self._tell(index, begin), range(self._count))) - begin
+        if late > 0:
+            raise HarnessError(
+                f"{self._name}: the {self._count} load pods could not begin at one moment: the last signal to begin "
+                f"came through {lead + late:.1f} s after the first was sent, and {lead:.1f} s is what they are given; "
+                "the API server is slow to answer, or take fewer pods (load.parallelism)"
+            )
+        return begin
+
+    def _tell(self, index: int, begin: float) -> float:
+        """Tell one pod when to begin; gives the moment at which it knew."""
+        pod = self._pods[index]
+        # Told as a delay: clocks of machines differ.
+        signal = f"{index} {max(0.0, begin - time.monotonic()):.3f}"
+        try:
+            done = run_in(self._cluster, pod, COLLECTOR, ["sh", "-c", _SIGNAL, "go", GO, signal])
+        except ClusterError as error:
+            raise HarnessError(f"{self._name}: {error}") from error
+        if done.code:
+            said = hide_text(done.err.strip())
+            raise HarnessError(f"{self._name}: load pod {pod} could not be told to begin: {said}")
+        return time.monotonic()
 
     def wait(self, look: Callable[[float], None], begin: float, timeout_s: float) -> Mapping[str, Any] | None:
         """The ``terminated`` states of the programs by pod, once all have ended; None when their time is up.
@@ -185,6 +212,6 @@ class LoadPods:
         """The sentence on a pod whose program ended before it was told to begin."""
         said = ""
         with contextlib.suppress(ClusterError):  # a log that is gone must not hide the cause
-            said = self._cluster.logs(pod, LOAD, tail=_LOG_LINES).strip()
+            said = hide_text(self._cluster.logs(pod, LOAD, tail=_LOG_LINES).strip())
         how = f"exit code {ended.get('exitCode')}, {ended.get('reason', 'no reason given')}"
         return f"load pod {pod} ended before its load ({how}); it wrote:\n{said or '(nothing)'}"

@@ -41,8 +41,11 @@ class LoadSite:
     results_pvc: str | None
 
     @classmethod
-    def of(cls, scenario: Scenario, cluster: Cluster, names: Names) -> LoadSite:
-        """The site that a scenario asks for, beside one of its stacks. Raises StandupError if it names no image."""
+    def of(cls, scenario: Scenario, cluster: Cluster | None, names: Names) -> LoadSite:
+        """The site that a scenario asks for, beside one of its stacks; ``cluster`` is None where it is only shown.
+
+        Raises StandupError if the scenario names no image.
+        """
         load = scenario.load
         if load.image is None:
             raise StandupError(
@@ -50,7 +53,7 @@ class LoadSite:
                 "('make image-build image-push'); with load.where: here it runs on this machine"
             )
         return cls(
-            context=cluster.context,
+            context=cluster.context if cluster else None,
             namespace=names.namespace,
             run=names.run,
             stack=names.stack,

@@ -14,8 +14,10 @@ MANAGER: Final = "pytest-llmdbench"
 RUN: Final = "llmdbench/run"
 STACK: Final = "llmdbench/stack"
 ROLE: Final = "llmdbench/role"
-#: On the anchor of a run that is over and whose stacks stay: nobody uses them at the moment.
+#: On the anchor of a run that is over and whose stacks stay.
 KEPT: Final = "llmdbench/kept"
+#: On the record of a kept stack: the run that uses it at the moment.
+USED_BY: Final = "llmdbench/used-by"
 #: Selects everything that any run of ours made.
 OURS: Final = {MANAGED_BY: MANAGER}
 

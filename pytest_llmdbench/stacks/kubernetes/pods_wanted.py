@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from pytest_llmdbench.errors import counted
+from pytest_llmdbench.stacks.kubernetes.anchor_job import anchor_name
 from pytest_llmdbench.stacks.kubernetes.events import about, latest
 from pytest_llmdbench.stacks.kubernetes.names import RUN, STACK
 from pytest_llmdbench.stacks.kubernetes.pod_state import PodState, failing_probe, look
@@ -128,7 +129,7 @@ def _not_made(missing: Sequence[Expected], lists: Lists) -> Iterator[tuple[str, 
             name = maker["metadata"]["name"]
             if trouble := look_at_maker(maker):
                 yield name, trouble
-    ours = tuple({f"{one.selector[STACK]}-{one.selector[RUN]}" for one in missing if {STACK, RUN} <= set(one.selector)})
+    ours = tuple({_beginning(one.selector) for one in missing if RUN in one.selector})
     others = {}
     for event in lists["Event"]:
         of = event.get("involvedObject") or {}
@@ -137,6 +138,11 @@ def _not_made(missing: Sequence[Expected], lists: Lists) -> Iterator[tuple[str, 
     for of in others.values():
         if trouble := _latest_not_made({"metadata": of}, lists):
             yield of["name"], trouble
+
+
+def _beginning(selector: Mapping[str, str]) -> str:
+    """What the names of everything begin with that makes these pods: a stack's, or the run's anchor's."""
+    return f"{selector[STACK]}-{selector[RUN]}" if STACK in selector else anchor_name(selector[RUN])
 
 
 def _latest_not_made(maker: Mapping[str, Any], lists: Lists) -> Trouble | None:

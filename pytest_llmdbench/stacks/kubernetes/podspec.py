@@ -97,6 +97,8 @@ def environment(scenario: Scenario, pods: Pods) -> list[dict[str, Any]]:
         )
     if scenario.engine.kind == "vllm":
         made.append({"name": "HF_HOME", "value": _HUB_CACHE})
+        # Else vLLM offers no way to forget its caches, and each load would find those of the one before.
+        made.append({"name": "VLLM_SERVER_DEV_MODE", "value": "1"})
     connector = pods.vllm.kv_transfer_config or {}
     if "Nixl" in str(connector.get("kv_connector")):
         # The other role's pods fetch the KV cache from this pod's own address.
@@ -160,7 +162,8 @@ def volumes(scenario: Scenario, pods: Pods, names: Names) -> list[dict[str, Any]
     if pods.shm != "0":
         made.append({"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": pods.shm}})
     if scenario.engine.kind == "simulator":
-        made.append({"name": "simulator", "configMap": {"name": names.name("simulator")}})
+        # Optional only in name: a node that misses it while all of a run is being deleted holds the pod for minutes.
+        made.append({"name": "simulator", "configMap": {"name": names.name("simulator"), "optional": True}})
     return [*made, *({"name": one.name, **one.source()} for one in pods.volumes)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,35 +13,25 @@ from pytest_llmdbench.errors import StandupError, counted
 from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster, ClusterError
 from pytest_llmdbench.stacks.kubernetes.gpus import Room, fits, rooms
+from pytest_llmdbench.stacks.kubernetes.helm import Helm
 from pytest_llmdbench.stacks.kubernetes.rendered import Rendered
 
 #: Seconds between two looks at the GPUs, and between two lines about them.
 LOOK_S: Final = 3.0
 SAY_S: Final = 30.0
 
-#: What a run does in its namespace: verb, API group, resource.
+#: What a run does in its namespace whatever it deploys: verb, API group, resource.
 RIGHTS: Final = (
-    ("create", "batch", "jobs"),
-    ("delete", "batch", "jobs"),
-    ("patch", "batch", "jobs"),
-    ("list", "", "pods"),
-    ("watch", "", "pods"),
-    ("patch", "", "pods"),
+    *((verb, "batch", "jobs") for verb in ("get", "list", "create", "patch", "delete")),
+    *((verb, "", "pods") for verb in ("list", "watch", "patch")),
     ("get", "", "pods/log"),
+    # The question is asked by GET, and older clusters want the other.
+    ("get", "", "pods/exec"),
     ("create", "", "pods/exec"),
     ("list", "", "events"),
-    ("patch", "", "configmaps"),
-    ("delete", "", "configmaps"),
-    ("patch", "coordination.k8s.io", "leases"),
+    *((verb, "", "configmaps") for verb in ("list", "create", "patch", "delete")),
+    *((verb, "coordination.k8s.io", "leases") for verb in ("list", "create", "patch")),
 )
-#: What a kind needs besides, to be made and taken away again.
-_PLURALS: Final = {
-    "Deployment": "deployments",
-    "Service": "services",
-    "PersistentVolumeClaim": "persistentvolumeclaims",
-    "ConfigMap": "configmaps",
-    "Job": "jobs",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +77,8 @@ class Preflight:
         self.say(f"namespace {name} created; it stays")
 
     def _load(self) -> Iterator[str]:
+        if self.rendered.releases:
+            Helm.find()
         if not self.scenario.load_in_cluster:
             yield (
                 "load.where is 'here', and this machine does not reach a stack inside the cluster: leave load.where at "
@@ -100,21 +92,19 @@ class Preflight:
             )
 
     def _rights(self) -> Iterator[str]:
-        made = {one["kind"]: one["apiVersion"] for one in (*self.rendered.manifests, *self.rendered.first)}
-        kinds = [(version.rpartition("/")[0], _PLURALS[kind]) for kind, version in made.items() if kind in _PLURALS]
-        wanted = [*RIGHTS, *((verb, *kind) for kind in kinds for verb in ("patch", "delete", "list"))]
+        made = dict.fromkeys(
+            (one["apiVersion"], one["kind"]) for one in (*self.rendered.first, *self.rendered.manifests)
+        )
+        known = [one for one in made if self.cluster.knows(*one)]
+        kinds = [(version.rpartition("/")[0], self.cluster.plural(version, kind)) for version, kind in known]
+        wanted = [*RIGHTS, *((verb, *kind) for kind in kinds for verb in ("create", "patch", "delete", "list"))]
+        if self.rendered.kept:
+            wanted += [(verb, "", "persistentvolumeclaims") for verb in ("get", "create")]
         if self.rendered.releases:
-            wanted += [(verb, "", "secrets") for verb in ("create", "list", "patch", "delete")]
-        missing = [
-            f"{verb} {resource}{'.' + group if group else ''}"
-            for verb, group, resource in dict.fromkeys(wanted)
-            if not self.cluster.may(verb, group, resource)
-        ]
+            wanted += [(verb, "", "secrets") for verb in ("create", "list", "update", "patch", "delete")]
+        missing = missing_rights(self.cluster, wanted)
         if missing:
-            yield (
-                f"no right to {', '.join(missing)}; the Role in docs/kubernetes-rbac.yaml has all that is needed: "
-                "ask an administrator of the namespace to apply and bind it"
-            )
+            yield missing
 
     def _kinds(self) -> Iterator[str]:
         for version, kind, brought_by in self.rendered.needs.kinds:
@@ -203,6 +193,21 @@ class Preflight:
 
     def _rooms(self, nodes: Sequence[Mapping[str, Any]], pods: Sequence[Mapping[str, Any]]) -> list[Room]:
         return rooms(nodes, pods, self.scenario.accelerator, self.scenario.pods.node_selector)
+
+
+def missing_rights(cluster: Cluster, wanted: Iterable[tuple[str, str, str]]) -> str | None:
+    """Which rights are not there, and the way to them; None where all are. Raises ClusterError."""
+    missing = [
+        f"{verb} {resource}{'.' + group if group else ''}"
+        for verb, group, resource in dict.fromkeys(wanted)
+        if not cluster.may(verb, group, resource)
+    ]
+    if not missing:
+        return None
+    return (
+        f"no right to {', '.join(missing)}; the Role in docs/kubernetes-rbac.yaml (for modelservice also the one in "
+        "docs/kubernetes-rbac-modelservice.yaml) has all that is needed: ask an administrator to apply it"
+    )
 
 
 def _shown(found: list[Room]) -> str:

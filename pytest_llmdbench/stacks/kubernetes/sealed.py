@@ -20,7 +20,7 @@ from pytest_llmdbench.stacks.kubernetes.names import ROLE, Names
 #: Set by llm-d's chart on serving pods.
 _LLMD_ROLE: Final = "llm-d.ai/role"
 #: Kinds that belong to no namespace: an owner in one cannot take them along.
-_CLUSTER_WIDE: Final = frozenset(
+CLUSTER_WIDE: Final = frozenset(
     {
         "APIService", "ClusterRole", "ClusterRoleBinding", "CSIDriver", "CustomResourceDefinition", "DeviceClass",
         "GatewayClass", "IngressClass", "MutatingWebhookConfiguration", "Namespace", "PersistentVolume",
@@ -76,7 +76,7 @@ def _objects(documents: Iterable[Any]) -> Iterator[dict[str, Any]]:
 
 def _seal(manifest: dict[str, Any], names: Names, release: str) -> dict[str, Any]:
     what = f"{manifest['kind']} {manifest['metadata'].get('name', '')}"
-    if manifest["kind"] in _CLUSTER_WIDE:
+    if manifest["kind"] in CLUSTER_WIDE:
         raise StandupError(
             f"release {release} would make {what}, which belongs to no namespace and so would outlive the run: turn it "
             "off in the values of its chart (charts.*.values), or have it made once for all"

@@ -35,8 +35,6 @@ class Wishes:
 class _Held:
     anchor: Anchor
     stacks: int = 0
-    #: Whether any of its stacks is to stay.
-    keep: bool = False
 
 
 @dataclass(eq=False)
@@ -47,6 +45,8 @@ class KubernetesSession:
     run: str = field(default_factory=new_run)
     _held: dict[tuple[str | None, str], _Held] = field(default_factory=dict)
     _changing: threading.Lock = field(default_factory=threading.Lock)
+    #: Where a stack of this run was kept already: its anchor is not ended any more.
+    _kept: set[tuple[str | None, str]] = field(default_factory=set)
 
     def cluster(self, scenario: Scenario, say: Say) -> Cluster:
         """A connection to the scenario's cluster and namespace. Raises ClusterError."""
@@ -88,15 +88,16 @@ class KubernetesSession:
             if held is None:
                 return
             held.stacks -= 1
-            held.keep |= keep
+            self._kept |= {key} if keep else set()
             if held.stacks > 0:
                 return
             del self._held[key]
-            if held.keep and self.wishes.keep_s is not None:
+            if key in self._kept and self.wishes.keep_s is not None:
                 held.anchor.keep(self.wishes.keep_s)
                 return
             held.anchor.end()
-        verify_gone(cluster, {**OURS, RUN: self.run}, GONE_S)
+            # Nobody joins meanwhile: the next stack's objects would be taken for what is left of this one's.
+            verify_gone(cluster, {**OURS, RUN: self.run}, GONE_S)
 
 
 def json_of(scenario: Scenario) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from pytest_llmdbench.declared.duration import shown
 from pytest_llmdbench.declared.scenario import Scenario
+from pytest_llmdbench.errors import StandupError
 from pytest_llmdbench.stacks.kubernetes.anchor import who
 from pytest_llmdbench.stacks.kubernetes.anchor_job import anchor_name
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster
@@ -19,12 +20,13 @@ from pytest_llmdbench.stacks.spec import Endpoint
 
 def how_to_use(key: str, endpoint: Endpoint, keep_s: float, options: str) -> Iterator[str]:
     """What a person needs to know of a stack that was only stood up; ``options`` choose it again."""
-    service, _, rest = endpoint.url.removeprefix("http://").partition(".")
-    port = rest.partition(":")[2].partition("/")[0]
+    facts = endpoint.facts
+    forward = f"kubectl -n {facts['namespace']} port-forward service/{facts['service']} 8000:{facts['port']}"
     until = datetime.fromtimestamp(time.time() + keep_s, UTC).astimezone()
     yield f"stack {key} is up: {endpoint.url}, model {endpoint.model}"
     yield f"  expires:       {until:%Y-%m-%d %H:%M} (in {shown(keep_s)}); then the cluster deletes it by itself"
-    yield f"  from here:     kubectl -n {endpoint.facts['namespace']} port-forward service/{service} 8000:{port}"
+    if ".svc:" in endpoint.url:
+        yield f"  from here:     {forward}"
     yield f"  benchmark it:  pytest benchmarks {options} --llmd-reuse-stack"
     yield f"  end it:        pytest {options} --llmd-teardown-only"
 
@@ -32,9 +34,13 @@ def how_to_use(key: str, endpoint: Endpoint, keep_s: float, options: str) -> Ite
 def teardown(cluster: Cluster, stacks: Iterable[tuple[str, Scenario]]) -> Iterator[str]:
     """Take down the runs of ours that hold these stacks and are kept; a line for each.
 
-    Those of others are only named. Raises ClusterError, StandupError.
+    Those of others, or in use, are only named.
+
+    Raises:
+        ClusterError, StandupError: also for what stays, once all else is done.
     """
     holders = {run.id: run.holder for run in runs(cluster)}
+    staying = []
     for key, _ in stacks:
         found = records(cluster, {STACK: slug(key)})
         if not found:
@@ -42,12 +48,14 @@ def teardown(cluster: Cluster, stacks: Iterable[tuple[str, Scenario]]) -> Iterat
         for run in dict.fromkeys(one.run for one in found):
             if holders.get(run) != who():
                 end = f"kubectl -n {cluster.namespace} delete job/{anchor_name(run)}"
-                yield f"stack {key}: run {run} was kept by {holders.get(run)} and stays; to end it all the same: {end}"
+                staying.append(f"stack {key}: run {run} was kept by {holders.get(run)}; to end it all the same: {end}")
                 continue
             together = sorted({one.key for one in records(cluster, {RUN: run})} - {key})
             yield from _end(cluster, run)
             others = f", and with it {', '.join(together)}" if together else ""
             yield f"stack {key}: run {run} is taken down{others}"
+    if staying:
+        raise StandupError("\n".join(staying))
 
 
 def _end(cluster: Cluster, run: str) -> Iterator[str]:

@@ -50,6 +50,12 @@ def differing_files(files: Mapping[str, str], maps: Sequence[Mapping[str, Any]])
     return found
 
 
+def differing_pods(serving: Sequence[str], chosen: Sequence[str]) -> list[str]:
+    """Pods that the InferencePools have and that do not serve, or the other way round; one sentence each. Pure."""
+    wrong = [f"{name} is in an InferencePool and is none of this stack's" for name in sorted({*chosen} - {*serving})]
+    return wrong + [f"{name} serves and is in no InferencePool" for name in sorted({*serving} - {*chosen})]
+
+
 def model_trouble(answer: Answer, scenario: Scenario, max_model_len: int | None) -> str | None:
     """What is wrong with the answer to ``/v1/models``. Pure."""
     if answer.status != 200:
