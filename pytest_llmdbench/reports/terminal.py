@@ -48,7 +48,9 @@ def _write_table(terminal: pytest.TerminalReporter, records: Sequence[Mapping[st
 def stack_line(stack: Mapping[str, Any]) -> str:
     """``stack local: up in 0.4 s, 3 loads, down in 0.1 s``, or why it never came up."""
     if stack.get("error"):
-        return f"stack {stack['key']}: {str(stack['error']).splitlines()[0]}"
+        # Most errors begin with the stack that they are about.
+        name = f"stack {stack['key']}"
+        return f"{name}: {str(stack['error']).splitlines()[0].removeprefix(f'{name}: ')}"
     up, down = stack.get("standup_s"), stack.get("teardown_s")
     loads = "1 load" if stack.get("uses") == 1 else f"{stack.get('uses', 0)} loads"
     ended = f", down in {down:.1f} s" if isinstance(down, int | float) else ""

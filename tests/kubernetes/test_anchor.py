@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 
+from pytest_llmdbench.declared.scenario import Scenario
+from pytest_llmdbench.errors import StandupError
 from pytest_llmdbench.stacks.kubernetes.anchor import Anchor
 from pytest_llmdbench.stacks.kubernetes.anchor_job import Bounds, Image, anchor_name, job
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster
 from pytest_llmdbench.stacks.kubernetes.kept import StackRecord, leftovers, runs, sweep
 from pytest_llmdbench.stacks.kubernetes.names import OURS, RUN, Names
+from pytest_llmdbench.stacks.kubernetes.steps import teardown
 from tests.kubernetes.images import HARNESS_IMAGE
 
 SHORT = Bounds(lease_s=6, hard_s=300)
@@ -121,3 +124,21 @@ def test_a_kept_stack_is_used_by_one_run_at_a_time_and_is_free_again_when_that_r
     assert record.claim(cluster, "cccccc"), "who had it is gone"
     record.give_back(cluster)
     anchor.end()
+
+
+@pytest.mark.cluster
+def test_a_kept_stack_that_a_run_uses_is_not_taken_down_before_that_run_is_over(anchor: Anchor) -> None:
+    cluster = anchor.cluster
+    record = StackRecord("sim", anchor.run, "sim", "0123")
+    cluster.apply(record.manifest(Names(anchor.run, "sim", cluster.namespace, anchor.owner)))
+    anchor.keep(120)
+    other = Anchor(cluster, "bbbbbb", Image(HARNESS_IMAGE), SHORT)
+    other.start()
+    assert record.claim(cluster, other.run)
+    with pytest.raises(StandupError, match="in use by run bbbbbb"):
+        list(teardown(cluster, [("sim", Scenario())]))
+    assert cluster.get("batch/v1", "Job", anchor_name(anchor.run)) is not None
+    other.end()
+    assert gone(cluster, "Job", anchor_name(other.run), 60)
+    assert list(teardown(cluster, [("sim", Scenario())])) == [f"stack sim: run {anchor.run} is taken down"]
+    assert cluster.get("batch/v1", "Job", anchor_name(anchor.run)) is None

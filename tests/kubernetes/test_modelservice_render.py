@@ -82,7 +82,7 @@ def test_the_default_is_a_picker_with_a_proxy_of_its_own_and_no_gateway() -> Non
     made = rendered()
     assert [one.name for one in made.releases] == ["h100-x7k2m9-router", "h100-x7k2m9-ms"]
     assert release(made, "router").chart.chart.endswith("llm-d-router-standalone")
-    assert (made.service, made.port, made.path) == ("h100-x7k2m9-router-epp", 80, "")
+    assert (made.service, made.port) == ("h100-x7k2m9-router-epp", 80)
     assert [kind for _, kind, _ in made.needs.kinds] == ["InferencePool"]
 
 
@@ -257,7 +257,6 @@ def test_further_models_have_their_own_pods_pool_and_path() -> None:
     assert release(made, "ms-second").values["modelArtifacts"]["name"] == "b/second"
     assert serving(made, "decode", "ms-second")["args"][0] == "b/second"
     assert serving(made, "decode")["args"][0] == "a/first"
-    assert made.path == ""
     assert expected(made, "second-decode").gpus == 2
 
 

@@ -22,7 +22,7 @@ from pytest_llmdbench.stacks.kubernetes.kept import FINGERPRINT, end_loads, fing
 from pytest_llmdbench.stacks.kubernetes.live import LiveStack
 from pytest_llmdbench.stacks.kubernetes.names import Names, slug
 from pytest_llmdbench.stacks.kubernetes.preflight import Preflight
-from pytest_llmdbench.stacks.kubernetes.session import KubernetesSession, json_of
+from pytest_llmdbench.stacks.kubernetes.session import KubernetesSession, deployed_part
 from pytest_llmdbench.stacks.kubernetes.watchman import Watchman
 from pytest_llmdbench.stacks.kubernetes.ways import render
 from pytest_llmdbench.stacks.spec import Endpoint, StackSpec
@@ -139,13 +139,17 @@ class KubernetesDeployment:
     def _kept(self, cluster: Cluster) -> LiveStack | None:
         """A stack that was kept, is deployed alike and is free, if there is one; it is ours until :meth:`down`."""
         load, timeouts = self._scenario.load, self._scenario.timeouts
-        for found in records(cluster, {FINGERPRINT: fingerprint(json_of(self._scenario))}):
+        for found in records(cluster, {FINGERPRINT: fingerprint(deployed_part(self._scenario))}):
             # The load, and the claim on the stack, go with this run and not with the kept one.
             own = self._session.join(cluster, self._scenario, self._say)
-            if found.claim(cluster, self._session.run):
-                bounds = Bounds(timeouts.lease_s, timeouts.run_s)
-                anchor = Anchor(cluster, found.run, Image(load.image or ""), bounds)
-                kept_s = anchor.adopt()
+            bounds = Bounds(timeouts.lease_s, timeouts.run_s)
+            anchor = Anchor(cluster, found.run, Image(load.image or ""), bounds)
+            try:
+                kept_s = anchor.adopt() if found.claim(cluster, self._session.run) else None
+            except ClusterError:
+                self._session.leave(cluster, keep=False)
+                raise
+            if kept_s is not None:
                 self._borrowed_s = self._session.wishes.keep_s or kept_s
                 self._load_owner = own.owner
                 names = Names(found.run, found.stack, cluster.namespace, anchor.owner)

@@ -48,7 +48,6 @@ def save(cluster: Cluster, labels: Mapping[str, str], folder: Path, say: Say) ->
     except Exception as error:  # whatever it is, it must not hide what went wrong before
         say(f"states, events and logs could not be saved in {folder}: {error}")
         return None
-    say(f"states, events and logs are in {folder}")
     return folder
 
 

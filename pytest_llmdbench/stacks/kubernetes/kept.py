@@ -76,10 +76,7 @@ class StackRecord:
         Raises ClusterError.
         """
         made = cluster.get("v1", "ConfigMap", self._name)
-        if made is None:
-            return False
-        user = made["metadata"]["labels"].get(USED_BY)
-        if user not in (None, run) and user in {one.id for one in runs(cluster)}:
+        if made is None or _user(cluster, made) not in (None, run):
             return False
         taken = {"metadata": {"resourceVersion": made["metadata"]["resourceVersion"], "labels": {USED_BY: run}}}
         try:
@@ -92,6 +89,11 @@ class StackRecord:
             return bool(now["metadata"]["labels"].get(USED_BY) == run)
         return True
 
+    def user(self, cluster: Cluster) -> str | None:
+        """The run that uses it, if that is alive. Raises ClusterError."""
+        made = cluster.get("v1", "ConfigMap", self._name)
+        return None if made is None else _user(cluster, made)
+
     def give_back(self, cluster: Cluster) -> None:
         """Let others take it. Raises ClusterError."""
         cluster.patch("v1", "ConfigMap", self._name, {"metadata": {"labels": {USED_BY: None}}})
@@ -99,6 +101,11 @@ class StackRecord:
     @property
     def _name(self) -> str:
         return Names(self.run, self.stack, "").name(_RECORD)
+
+
+def _user(cluster: Cluster, record: Mapping[str, Any]) -> str | None:
+    user: str | None = record["metadata"]["labels"].get(USED_BY)
+    return user if user in {one.id for one in runs(cluster)} else None
 
 
 def fingerprint(deployed: Mapping[str, Any]) -> str:
@@ -148,15 +155,8 @@ def runs(cluster: Cluster) -> list[LiveRun]:
             one for one in maps if one["metadata"]["labels"].get(RUN) == run and "stack.json" in one.get("data", {})
         ]
         keys = tuple(sorted(json.loads(one["data"]["stack.json"])["key"] for one in mine))
-        found.append(
-            LiveRun(
-                run,
-                KEPT in anchor["metadata"]["labels"],
-                str(lease.get("holderIdentity", "unknown")),
-                _until(lease),
-                keys,
-            )
-        )
+        kept, holder = KEPT in anchor["metadata"]["labels"], str(lease.get("holderIdentity", "unknown"))
+        found.append(LiveRun(run, kept, holder, _until(lease), keys))
     return found
 
 
@@ -166,8 +166,10 @@ def leftovers(cluster: Cluster) -> Iterator[tuple[str, str, str, str]]:
     A run makes its anchor before anything else and deletes it after all else, so there is nobody to miss these. What
     an anchor owned is on its way already and is not listed.
     """
+    found = list(_all(cluster, OURS))
+    # Asked last: a run that began while the others were listed has its anchor by now.
     alive = {one["metadata"]["labels"].get(RUN) for one in cluster.objects("batch/v1", "Job", {**OURS, ROLE: "anchor"})}
-    for version, kind, one in _all(cluster, OURS):
+    for version, kind, one in found:
         metadata = one["metadata"]
         run = metadata["labels"].get(RUN)
         gone = metadata.get("ownerReferences") or metadata.get("deletionTimestamp")

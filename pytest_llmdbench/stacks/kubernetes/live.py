@@ -21,7 +21,7 @@ from pytest_llmdbench.stacks.kubernetes.kept import StackRecord, delete_all, fin
 from pytest_llmdbench.stacks.kubernetes.names import Names
 from pytest_llmdbench.stacks.kubernetes.podspec import CONTAINER
 from pytest_llmdbench.stacks.kubernetes.rendered import Manifest, Rendered
-from pytest_llmdbench.stacks.kubernetes.session import json_of
+from pytest_llmdbench.stacks.kubernetes.session import deployed_part
 from pytest_llmdbench.stacks.kubernetes.vantage import Ask, ask
 from pytest_llmdbench.stacks.kubernetes.wait import wait_job, wait_ready
 
@@ -54,7 +54,7 @@ class LiveStack:
         """Where it answers, seen from inside the cluster; after :meth:`check` where a Gateway has its own address."""
         one = self.rendered
         host = self._host or f"{one.service}.{self.names.namespace}.svc"
-        return f"http://{host}:{one.port}{one.path}"
+        return f"http://{host}:{one.port}"
 
     def create(self, deadline: float) -> None:
         """Make all objects and wait until every expected pod is Ready; ``deadline`` is of ``time.monotonic``."""
@@ -216,7 +216,7 @@ class LiveStack:
     @property
     def record(self) -> StackRecord:
         """By which another session finds this stack."""
-        return StackRecord(self.key, self.names.run, self.names.stack, fingerprint(json_of(self.scenario)))
+        return StackRecord(self.key, self.names.run, self.names.stack, fingerprint(deployed_part(self.scenario)))
 
     def delete(self, seconds: float) -> None:
         """Delete everything of this stack and return when it is gone."""

@@ -54,7 +54,7 @@ class LoadPods:
         self, cluster: Cluster, site: LoadSite, commands: Sequence[Command], seconds: float, *, name: str, say: Say,
         trouble: Callable[[], str | None], hold: bool = False,
     ) -> None:  # fmt: skip
-        self._cluster, self._site, self._count = cluster, site, len(commands)
+        self._cluster, self._count = cluster, len(commands)
         self._name, self._say, self._trouble = name, say, trouble
         self._part = f"load-{new_run()}"
         given = inputs(commands)

@@ -52,7 +52,7 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """One stack. ``service`` and ``port`` are what the load goes to, ``path`` comes before ``/v1``.
+    """One stack. ``service`` and ``port`` are what the load goes to.
 
     ``first`` are manifests of Jobs that must complete before the rest is applied (filling a claim with a model), with
     what they need; ``optional`` are applied where the cluster knows their kind; ``kept`` (claims) have no owner and
@@ -69,7 +69,6 @@ class Rendered:
     expected: tuple[Expected, ...]
     service: str
     port: int
-    path: str = ""
     gateway: str = ""
     needs: Needs = field(default_factory=Needs)
     engine_ports: Mapping[str, int] = field(default_factory=dict)

@@ -100,7 +100,7 @@ class KubernetesSession:
             verify_gone(cluster, {**OURS, RUN: self.run}, GONE_S)
 
 
-def json_of(scenario: Scenario) -> Mapping[str, Any]:
+def deployed_part(scenario: Scenario) -> Mapping[str, Any]:
     """The part of a scenario that decides what is deployed: two that agree in it can share a stack."""
     data = scenario.dump()
     for name in ("description", "harness", "slo", "sanity", "timeouts", "load", "endpoint"):

@@ -34,7 +34,7 @@ def how_to_use(key: str, endpoint: Endpoint, keep_s: float, options: str) -> Ite
 def teardown(cluster: Cluster, stacks: Iterable[tuple[str, Scenario]]) -> Iterator[str]:
     """Take down the runs of ours that hold these stacks and are kept; a line for each.
 
-    Those of others, or in use, are only named.
+    Those of others, and those in use, are only named.
 
     Raises:
         ClusterError, StandupError: also for what stays, once all else is done.
@@ -45,7 +45,11 @@ def teardown(cluster: Cluster, stacks: Iterable[tuple[str, Scenario]]) -> Iterat
         found = records(cluster, {STACK: slug(key)})
         if not found:
             yield f"stack {key}: none is kept in namespace {cluster.namespace}"
+        users = {one.run: user for one in found if (user := one.user(cluster)) is not None}
         for run in dict.fromkeys(one.run for one in found):
+            if run in users:
+                staying.append(f"stack {key}: run {run} is in use by run {users[run]}; wait for that to end")
+                continue
             if holders.get(run) != who():
                 end = f"kubectl -n {cluster.namespace} delete job/{anchor_name(run)}"
                 staying.append(f"stack {key}: run {run} was kept by {holders.get(run)}; to end it all the same: {end}")
