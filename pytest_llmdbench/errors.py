@@ -22,6 +22,10 @@ class HarnessError(LlmdError):
     """A load program could not be installed, started or read; says which file or step, and the way out."""
 
 
+class ResultsError(LlmdError):
+    """A recorded result cannot be read or is not one; names file and field."""
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A sentence that helps with a misspelt word: ``did you mean 'ttft'?``, or the list of what there is."""
     choices = sorted(set(known))

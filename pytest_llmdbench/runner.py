@@ -14,7 +14,7 @@ from pytest_llmdbench.declared.source import dotted
 from pytest_llmdbench.declared.tokens import fill_tokens
 from pytest_llmdbench.declared.workload import HEADER
 from pytest_llmdbench.results.provenance import provenance
-from pytest_llmdbench.results.store import case_folder, write_json
+from pytest_llmdbench.results.store import case_folder, write_json, write_result
 from pytest_llmdbench.send import Load, hold, send
 from pytest_llmdbench.stacks.ownership import stacks_of
 
@@ -71,7 +71,7 @@ class Runner:
         limit = scenario.timeouts.load_s or _timeout(harness.expected_seconds(filled))
         measured = send(one, timeout_s=limit, say=source.say, trouble=trouble)
         result = replace(measured, server=source.observe(key))
-        write_json(folder / "result.json", result.to_json())
+        write_result(folder, result)
         self._slo.expect(result, folder)
         return result
 

@@ -11,6 +11,7 @@ from pytest_llmdbench.errors import HarnessError
 from pytest_llmdbench.harnesses.harness import Harness, Place, Profile
 from pytest_llmdbench.harnesses.launcher import Launched, last_lines, launch
 from pytest_llmdbench.harnesses.progress_line import Outline, together
+from pytest_llmdbench.harnesses.reading import read_run
 from pytest_llmdbench.results.result import Result
 from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.spec import Endpoint
@@ -55,7 +56,7 @@ def send(load: Load, *, timeout_s: float, say: Say, trouble: Callable[[], str | 
     else:
         folders, launched = _in_cluster(load, load.endpoint, timeout_s, say, trouble)
     try:
-        measured = load.harness.read(folders[0]) if len(folders) == 1 else load.harness.merge(folders)
+        measured = read_run(load.harness, folders, load.folder)
     except HarnessError as error:
         raise HarnessError(f"{error}\n  the last it said:\n{last_lines(folders[0])}") from error
     return replace(measured, started=launched.started, elapsed_s=launched.elapsed_s, exit_code=launched.exit_code)

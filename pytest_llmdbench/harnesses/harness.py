@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal, Protocol
 
-from pytest_llmdbench.results.result import Result
+from pytest_llmdbench.results.request import Request
+from pytest_llmdbench.results.result import Purpose, Result
 from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.spec import Endpoint
 
@@ -18,8 +19,7 @@ Profile = Mapping[str, Any]
 #: The files in a case's folder that a load program's own words go to.
 STDOUT: Final = "stdout.log"
 STDERR: Final = "stderr.log"
-#: And the file with what has to be added to the program's monotonic times to make them seconds since 1970; only in the
-#: folders of programs that ran side by side, maybe on machines whose clocks began at different times.
+#: And the file with what has to be added to the program's monotonic times to make them seconds since 1970.
 CLOCK: Final = "clock.txt"
 
 
@@ -90,6 +90,10 @@ class Harness(Protocol):
     known_keys: frozenset[str]
     #: Dotted paths that only a run can fill in (``server.base_url``); overriding one would do nothing, and is refused.
     filled: tuple[str, ...]
+    #: What its results are about.
+    purpose: Purpose
+    #: Whether :attr:`Request.sent` is in seconds since 1970, or on the monotonic clock of the program's machine.
+    clock: Literal["epoch", "monotonic"]
 
     def stages(self, profile: Profile) -> Sequence[PlannedStage]:
         """The stages a profile will run; pure. Raises DeclarationError for a profile the program would refuse."""
@@ -107,15 +111,17 @@ class Harness(Protocol):
         """A function that says how far the program running in ``folder`` is; called every few seconds, never raises."""
 
     def read(self, folder: Path) -> Result:
-        """The canonical result of what the program left in ``folder``, whatever its exit code.
+        """What the program itself reported in ``folder``, whatever its exit code, in canonical units.
 
         Raises:
             HarnessError: a file is absent, cut short or of an unknown version; names file and field.
         """
 
-    def merge(self, folders: Sequence[Path]) -> Result:
-        """The one result of programs that sent a load side by side, each from its folder; exact, from their requests.
+    def requests(self, folder: Path, own: Result) -> Iterator[Request] | None:
+        """The program's single requests, in any order; ``own`` is what :meth:`read` gave. None where it kept none.
+
+        Read piece by piece: there may be a million.
 
         Raises:
-            HarnessError: as :meth:`read`; or this program's files do not tell enough of single requests.
+            HarnessError: as :meth:`read`, also while they are read.
         """

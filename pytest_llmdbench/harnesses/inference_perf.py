@@ -5,20 +5,24 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import yaml
 
 from pytest_llmdbench.harnesses import inference_perf_files, inference_perf_profile, inference_perf_requests
 from pytest_llmdbench.harnesses.environments import Environment
 from pytest_llmdbench.harnesses.harness import STDOUT, Command, Place, PlannedStage, Profile, Progress
-from pytest_llmdbench.results.result import Result
+from pytest_llmdbench.harnesses.locks import lock
+from pytest_llmdbench.results.request import Request
+from pytest_llmdbench.results.result import Purpose, Result
 from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.spec import Endpoint
 
+#: The version that runs where none is asked for.
+DEFAULT: Final = "0.7.0"
 #: What the program is told, in the folder of the case.
 CONFIG: Final = "inference-perf.yaml"
 #: Where a profile has no seed: two runs of one profile send the same prompts.
@@ -52,21 +56,22 @@ _FAILED: Final = re.compile(
 
 
 class InferencePerf:
-    """inference-perf 0.7.0; see :class:`~pytest_llmdbench.harnesses.harness.Harness`."""
+    """inference-perf; see :class:`~pytest_llmdbench.harnesses.harness.Harness`."""
 
     name = "inference-perf"
-    version = "0.7.0"
+    purpose: Purpose = "load"
+    clock: Literal["epoch", "monotonic"] = "monotonic"
     filled = (
         "server.base_url",
         "storage",
         *(f"report.request_lifecycle.{key}" for key in ("summary", "per_stage", "per_request")),
     )
 
-    def __init__(self) -> None:
-        lock = Path(__file__).with_name("locks") / f"{self.name}-{self.version}.txt"
+    def __init__(self, version: str | None = None) -> None:
+        self.version = version or DEFAULT
         #: Every key of the program's configuration.
         self.known_keys = inference_perf_profile.known_keys()
-        self.environment = Environment(self.name, self.version, lock, size="640 MB")
+        self.environment = Environment(self.name, self.version, lock(self.name, self.version), size="640 MB")
 
     def stages(self, profile: Profile) -> Sequence[PlannedStage]:
         """The stages a profile will run; none for a sweep, which makes its own. Raises DeclarationError."""
@@ -99,12 +104,12 @@ class InferencePerf:
         return _watch(folder / STDOUT)
 
     def read(self, folder: Path) -> Result:
-        """The canonical result of the files in ``folder``. Raises HarnessError naming file and field."""
+        """What the program's summaries in ``folder`` say. Raises HarnessError naming file and field."""
         return inference_perf_files.read(folder, self.version)
 
-    def merge(self, folders: Sequence[Path]) -> Result:
-        """The one result of several programs' files, made from their single requests. Raises HarnessError."""
-        return inference_perf_requests.merge(folders, self.version)
+    def requests(self, folder: Path, own: Result) -> Iterator[Request] | None:
+        """The requests of its ``per_request`` file. Raises HarnessError."""
+        return inference_perf_requests.requests(folder, own)
 
 
 def _watch(log: Path) -> Callable[[], Progress]:

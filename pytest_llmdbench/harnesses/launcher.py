@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO, Final, Protocol
 
 from pytest_llmdbench.errors import HarnessError
-from pytest_llmdbench.harnesses.harness import STDERR, STDOUT, Command, Progress
+from pytest_llmdbench.harnesses.harness import CLOCK, STDERR, STDOUT, Command, Progress
 from pytest_llmdbench.harnesses.progress_line import Outline, ProgressLine
 from pytest_llmdbench.harnesses.server_counts import ServerCounts
 from pytest_llmdbench.say import Say
@@ -78,6 +78,7 @@ def launch(
     """
     server = ServerCounts(outline.url)
     started, begun = datetime.now(UTC), time.monotonic()
+    (command.cwd / CLOCK).write_text(f"{time.time() - time.perf_counter()}\n", encoding="utf-8")
     with (command.cwd / STDOUT).open("wb") as stdout, (command.cwd / STDERR).open("wb") as stderr:
         try:
             process = start(command.argv, cwd=command.cwd, env=command.env, stdout=stdout, stderr=stderr)

@@ -7,9 +7,19 @@ import os
 import re
 import secrets
 from collections.abc import Mapping
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from pytest_llmdbench.errors import ResultsError
+from pytest_llmdbench.results.result import Result
+
+#: The canonical result in the folder of a case.
+RESULT: Final = "result.json"
+#: The version of its form; raised when a reader of the old form could go wrong.
+FORM: Final = 2
 
 
 def new_run_id() -> str:
@@ -35,3 +45,41 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(json.dumps(data, indent=2, default=str) + "\n", encoding="utf-8")
     temporary.replace(path)
+
+
+def write_result(folder: Path, result: Result) -> None:
+    """Keep a result in the folder of its case; its table of single requests is named relative to it."""
+    table = os.path.relpath(result.table, folder) if result.table else None
+    write_json(folder / RESULT, {"form": FORM, **asdict(result), "table": table})
+
+
+def read_result(folder: Path) -> Result:
+    """The result that :func:`write_result` kept in ``folder``.
+
+    Raises:
+        ResultsError: there is none, it was cut short, it is of another form, or a field is not what it should be.
+    """
+    from pydantic import ValidationError
+
+    path = folder / RESULT
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ResultsError(f"{path}: cannot be read, or was cut short: {error}") from error
+    form = data.pop("form", None) if isinstance(data, dict) else None
+    if form != FORM:
+        raise ResultsError(f"{path}: is of form {form!r}; this version of pytest-llmdbench reads form {FORM}")
+    try:
+        result: Result = _adapter().validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise ResultsError(f"{path}: '{place}': {first['msg']}") from error
+    return replace(result, table=folder / result.table) if result.table else result
+
+
+@cache
+def _adapter() -> Any:
+    from pydantic import TypeAdapter
+
+    return TypeAdapter(Result)

@@ -213,4 +213,4 @@ def test_without_a_configuration_there_are_as_many_stages_as_files(folder: Path)
 
 
 def test_every_latency_of_the_table_is_in_the_samples() -> None:
-    assert {name for _, name, _ in LATENCIES} == set(sample("constant").stages[0].latencies)
+    assert {one.name for one in LATENCIES} == set(sample("constant").stages[0].latencies)

@@ -1,0 +1,173 @@
+"""From what load programs left to one canonical result: statistics of single requests where there are any.
+
+What a program says of itself is of its own making: windows, percentiles and rounding differ between programs. Where it
+kept its requests, everything is made from them, alike for all programs, and for several that ran side by side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from pytest_llmdbench.errors import HarnessError
+from pytest_llmdbench.harnesses.harness import CLOCK, Harness
+from pytest_llmdbench.results.distributions import distribution, histogram_distribution
+from pytest_llmdbench.results.request import Request
+from pytest_llmdbench.results.result import UNLABELLED, Distribution, Requests, Result, Stage
+from pytest_llmdbench.results.table import TABLE, RequestTable, write_table
+
+#: Latencies that are one number a request.
+_BY_REQUEST: Final = ("ttft", "tpot", "e2e", "normalized_tpot")
+
+
+def read_run(harness: Harness, folders: Sequence[Path], folder: Path) -> Result:
+    """The one result of programs that sent a load side by side, each from one of ``folders``; mostly there is one.
+
+    Their single requests go into a table in ``folder``. Rates are over the window from the first request sent to the
+    last one ended. Failures are counted by the program's own words, asked rates and concurrency of several programs
+    are added up. Where requests do not carry their lag, of several programs' lags mean and bounds are exact, and a
+    percentile is that of the program which was latest.
+
+    Raises:
+        HarnessError: a file is absent, cut short or of an unknown version; requests contradict the program's own
+            counts; or several programs' results cannot be merged, for want of single requests.
+    """
+    own = [harness.read(one) for one in folders]
+    streams = [harness.requests(one, result) for one, result in zip(folders, own, strict=True)]
+    if any(stream is None for stream in streams):
+        if len(own) > 1:
+            raise HarnessError(
+                f"{harness.name} kept no single requests in {folders[0]}: results of several pods are made from them. "
+                "Run the load in one pod (load.parallelism: 1)"
+            )
+        return own[0]
+    if len({len(one.stages) for one in own}) > 1:
+        raise HarnessError(f"{folder}: the programs ran different numbers of stages; they cannot be merged")
+    shifts = [_clock(one) if harness.clock == "monotonic" else 0.0 for one in folders]
+    write_table(folder / TABLE, _shifted(streams, shifts))
+    table = RequestTable(folder / TABLE)
+    if not len(table):
+        return own[0]
+    stages = tuple(
+        _stage(table, index, [one.stages[index] for one in own], folder) for index in range(len(own[0].stages))
+    )
+    whole = _stage(table, None, [one.whole for one in own], folder)
+    return replace(own[0], whole=whole, stages=stages, table=table.path)
+
+
+def _clock(folder: Path) -> float:
+    """What has to be added to a program's monotonic times; 0 where nobody noted it."""
+    try:
+        return float((folder / CLOCK).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return 0.0
+    except (OSError, ValueError) as error:
+        raise HarnessError(f"{folder / CLOCK}: is not a number of seconds: {error}") from error
+
+
+def _shifted(streams: Sequence[Iterator[Request] | None], shifts: Sequence[float]) -> Iterator[tuple[int, Request]]:
+    for number, (stream, shift) in enumerate(zip(streams, shifts, strict=True)):
+        for request in stream or ():
+            request.sent += shift
+            if request.ended is not None:
+                request.ended += shift
+            yield number, request
+
+
+def _stage(table: RequestTable, index: int | None, own: Sequence[Stage], folder: Path) -> Stage:
+    """One stage, or the whole, from its requests; ``own`` is what each program says of its part."""
+    if not table.chosen(index).any():
+        return own[0]
+    sent = table.values("sent", index, None)
+    ended = table.values("ended", index, None)
+    first = float(sent.min())
+    duration = float(ended.max()) - first if len(ended) else None
+    requests = _requests(table, index, own, folder)
+    prompt, output = table.values("prompt_tokens", index), table.values("output_tokens", index)
+    streamed = {name: distribution(table.values(name, index)) for name in _BY_REQUEST}
+    streamed["itl"] = histogram_distribution(table.gaps(index)) or _only(own, lambda one: one.latencies.get("itl"))
+    lengths = {"prompt": distribution(prompt), "output": distribution(output)}
+    span = float(sent.max()) - first
+    lag = distribution(table.values("lag", index, None))
+    closed = any(one.concurrency is not None for one in own)
+    return Stage(
+        requests=requests,
+        duration_s=duration,
+        asked_rate=_total(own, lambda one: one.asked_rate),
+        achieved_rate=(len(sent) - 1) / span if span > 0 else None,
+        concurrency=_total(own, lambda one: one.concurrency),
+        prompt_tokens=int(prompt.sum()) if len(prompt) else None,
+        output_tokens=int(output.sum()) if len(output) else None,
+        prompt_tokens_per_second=_rate(float(prompt.sum()), duration) if len(prompt) else None,
+        output_tokens_per_second=_rate(float(output.sum()), duration) if len(output) else None,
+        requests_per_second=_rate(requests.completed, duration),
+        tokens_per_event=_tokens_per_event(table, index),
+        latencies={name: one for name, one in streamed.items() if one is not None},
+        lengths={name: one for name, one in lengths.items() if one is not None},
+        # A closed loop plans no times, whatever a program notes of its queue.
+        schedule_lag=None if closed else lag or _latest(own),
+    )
+
+
+def _requests(table: RequestTable, index: int | None, own: Sequence[Stage], folder: Path) -> Requests:
+    """Counts by outcome; those of the single requests and the programs' own have to be the same.
+
+    Kinds of failures are in the programs' own words, or in those of their requests where they have none.
+    """
+    failed = dict(sum((Counter(one.requests.failed) for one in own), Counter[str]()))
+    completed, failures = table.count(index, "completed"), table.count(index, "failed")
+    said = (sum(one.requests.completed for one in own), sum(failed.values()))
+    if said != (completed, failures):
+        where = "the whole run" if index is None else f"stage {index}"
+        raise HarnessError(
+            f"{folder}: of {where} there are {completed} requests that completed and {failures} that failed, "
+            f"where the program itself counts {said[0]} and {said[1]}"
+        )
+    if set(failed) == {UNLABELLED}:
+        failed = table.errors(index)
+    unfinished = max(table.count(index, "unfinished"), sum(one.requests.unfinished for one in own))
+    return Requests(completed, failed, unfinished)
+
+
+def _tokens_per_event(table: RequestTable, index: int | None) -> float | None:
+    import numpy as np
+
+    chosen = table.chosen(index, "completed")
+    events, tokens = table.column("events")[chosen], table.column("output_tokens")[chosen]
+    known = ~np.isnan(events) & ~np.isnan(tokens) & (events > 0)
+    return float(tokens[known].sum() / events[known].sum()) if known.any() else None
+
+
+def _rate(amount: float, seconds: float | None) -> float | None:
+    return amount / seconds if seconds else None
+
+
+def _total(own: Sequence[Stage], of: Callable[[Stage], Any]) -> Any:
+    """The sum of what all programs say; None where one does not."""
+    values = [of(one) for one in own]
+    return None if None in values else sum(values)
+
+
+def _only(own: Sequence[Stage], of: Callable[[Stage], Distribution | None]) -> Distribution | None:
+    """What the only program says; of several nothing."""
+    return of(own[0]) if len(own) == 1 else None
+
+
+def _latest(own: Sequence[Stage]) -> Distribution | None:
+    """How late several programs were together, from their own distributions: never better than it was."""
+    lags = [one.schedule_lag for one in own if one.schedule_lag is not None]
+    if len(lags) != len(own) or len(lags) == 1:
+        return lags[0] if len(lags) == len(own) else None
+    weights = [one.requests.offered for one in own]
+    means = [lag.mean for lag in lags if lag.mean is not None]
+    shared = set.intersection(*(set(lag.percentiles) for lag in lags))
+    return Distribution(
+        math.fsum(map(math.prod, zip(means, weights, strict=True))) / sum(weights) if len(means) == len(lags) else None,
+        min((lag.minimum for lag in lags if lag.minimum is not None), default=None),
+        max((lag.maximum for lag in lags if lag.maximum is not None), default=None),
+        {one: max(lag.percentiles[one] for lag in lags) for one in sorted(shared)},
+    )
