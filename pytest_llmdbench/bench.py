@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +16,7 @@ from pytest_llmdbench.options import Settings
 if TYPE_CHECKING:
     from pytest_llmdbench.declared.objective import Objective
     from pytest_llmdbench.harnesses.harness import Harness
+    from pytest_llmdbench.harnesses.registry import Harnesses
     from pytest_llmdbench.plan import Case, Plan
     from pytest_llmdbench.say import Say
     from pytest_llmdbench.stacks.deployment import Deployment, DeploymentFactory
@@ -61,7 +62,7 @@ class Bench:
         from pytest_llmdbench.plan import Plan
 
         roots = dict.fromkeys([Path.cwd(), self.config.rootpath, shipped_root()])
-        return Plan(Places(tuple(roots)), self.settings, self._harness, tuple(self.deployments()))
+        return Plan(Places(tuple(roots)), self.settings, self.harnesses, tuple(self.deployments()))
 
     @property
     def run_id(self) -> str:
@@ -158,13 +159,12 @@ class Bench:
         return EndpointDeployment(spec, say, self._session)
 
     @cached_property
-    def _harness(self) -> Callable[[str], Harness]:
-        from functools import partial
-
-        from pytest_llmdbench.harnesses.registry import harness
+    def harnesses(self) -> Harnesses:
+        """Every harness: our own and those that other plugins add."""
+        from pytest_llmdbench.harnesses.registry import Harnesses
 
         added: Iterable[Sequence[Harness]] = self.config.pluginmanager.hook.pytest_llmdbench_harnesses()
-        return partial(harness, others=[one for offered in added for one in offered])
+        return Harnesses(one for offered in added for one in offered)
 
 
 def _local(spec: StackSpec, say: Say) -> Deployment:

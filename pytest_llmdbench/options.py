@@ -46,7 +46,9 @@ OPTIONS: Final = (
     Option("--scenario", "names", "What to deploy: a name in scenarios/ or a path; repeatable. Default: local", "NAME"),
     Option("--treatments", "text", "What to vary: a treatments file with factors or listed treatments", "FILE"),
     Option("--llmd-workload", "names", "Run these loads in place of those the benchmarks name", "NAME"),
-    Option("--llmd-harness", "text", "The load program to use, as in inference-perf", "NAME"),
+    Option(
+        "--llmd-harness", "names", "The load programs to use, side by side: guidellm, aiperf@0.13.0, or 'all'", "NAME"
+    ),
     Option("--llmd-model", "text", "The model to serve, in place of the scenario's", "NAME"),
     Option(
         "--llmd-slo", "texts", "Objectives, as in 'ttft.p99<=500ms,error_rate<=0.1%%'; nearer than all others", "SLO"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pytest_llmdbench.asked import Asked
 from pytest_llmdbench.declared.layers import Layers
+from pytest_llmdbench.declared.metrics import METRICS
 from pytest_llmdbench.declared.objective import Objective, nearest_wins, parse_objectives
 from pytest_llmdbench.declared.overrides import parse_overrides
 from pytest_llmdbench.declared.places import Places, stem
@@ -21,6 +22,7 @@ from pytest_llmdbench.declared.treatments import Treatment, Treatments, load_tre
 from pytest_llmdbench.declared.workload import Workload, load_workload
 from pytest_llmdbench.errors import DeclarationError, nearest
 from pytest_llmdbench.harnesses.harness import Harness
+from pytest_llmdbench.harnesses.registry import AT, Harnesses
 from pytest_llmdbench.planned_load import Overrides, PlannedLoad, plan_load
 from pytest_llmdbench.stacks.spec import StackSpec
 
@@ -31,7 +33,6 @@ DEFAULT_SCENARIO = "local"
 #: Option -> the scenario keys that it sets, to its own value where there is none here.
 _KEYS: Final[Mapping[str, Sequence[tuple[str, Any]]]] = {
     "model": (("model.name", None),),
-    "harness": (("harness", None),),
     "namespace": (("cluster.namespace", None),),
     "context": (("cluster.context", None),),
     "parallelism": (("load.parallelism", None),),
@@ -62,7 +63,7 @@ class Case:
     @cached_property
     def id(self) -> str:
         """``local-inference-perf-chatbot_synthetic-rate5``: what ``-k`` selects by."""
-        parts = [self.stack.spec.key, self.load.harness.name, self.load.workload.name]
+        parts = [self.stack.spec.key, self.load.program, self.load.workload.name]
         return "-".join([*parts, self.load.treatment.name] if self.load.treatment else parts)
 
 
@@ -72,17 +73,18 @@ class Plan:
 
     places: Places
     asked: Asked
-    harnesses: Callable[[str], Harness]
+    harnesses: Harnesses
     deployments: Sequence[str]
     _loads: dict[tuple[str, str, bool], tuple[PlannedLoad, ...]] = field(default_factory=dict)
 
     def check(self) -> None:
         """Find what cannot be meant in the options, before anything is collected. Raises DeclarationError."""
-        harness = self.asked.get("harness") or self.treatments.harness
         for stack in self.stacks:
-            self.harnesses(harness or stack.scenario.harness)
+            programs = self._programs(stack, None)
+            for program in programs:
+                self.harnesses(program)
             for name in self.asked.get("workload", ()):
-                self._find(name, harness or stack.scenario.harness)
+                self._with_workload(name, programs)
         _ = self.overrides, self.option_objectives
 
     @cached_property
@@ -131,23 +133,46 @@ class Plan:
             raise DeclarationError(
                 f"{asked_by} names no workload: give it @pytest.mark.workload('NAME'), or say --llmd-workload"
             )
-        harness = self.asked.get("harness") or self.treatments.harness or harness
         return [
             Case(stack, load)
             for stack in self.stacks
             for name in names
-            for load in self._planned_loads(
-                name, harness or stack.scenario.harness, stack.scenario.load.size == "quick"
-            )
+            for program in self._with_workload(name, self._programs(stack, harness))
+            for load in self._planned_loads(name, program, stack.scenario.load.size == "quick")
         ]
+
+    def _programs(self, stack: PlannedStack, of_benchmark: str | None) -> Sequence[str]:
+        """The harnesses of a benchmark on a stack, as they were asked for; the nearest declaration counts."""
+        asked: Sequence[str] = self.asked.get("harness", ())
+        if "all" in asked:
+            return self.harnesses.names
+        return asked or [self.treatments.harness or of_benchmark or stack.scenario.harness]
+
+    def _with_workload(self, name: str, programs: Sequence[str]) -> Sequence[str]:
+        """Those of ``programs`` that have the workload; none where only harnesses that nobody asked for have it.
+
+        Raises:
+            DeclarationError: no harness at all has it.
+        """
+        found = [one for one in programs if self.places.has_workload(name, self.harnesses(one).name)]
+        if not found and not (
+            self.asked.get("harness") and any(self.places.has_workload(name, one) for one in self.harnesses.names)
+        ):
+            self.places.workload(name, self.harnesses(programs[0]).name)
+        # A name that says its harness itself is found by each of them, and is one.
+        return found[:1] if "/" in name else found
 
     def objectives(self, case: Case, of_test: Iterable[Objective]) -> tuple[Objective, ...]:
         """The SLO of a case: scenario < workload < test < option, the nearest on each subject.
 
+        A scenario's objectives hold for every load on its stack, but for what a harness is not there to measure.
+
         Raises:
             DeclarationError: an objective on a stage that the load does not have.
         """
-        merged = nearest_wins(case.stack.objectives, case.load.workload.objectives, of_test, self.option_objectives)
+        purpose = case.load.harness.purpose
+        of_stack = [one for one in case.stack.objectives if purpose in METRICS[one.metric].purposes]
+        merged = nearest_wins(of_stack, case.load.workload.objectives, of_test, self.option_objectives)
         stages = len(case.load.stages)
         for objective in merged:
             if stages and objective.stage is not None and objective.stage >= stages:
@@ -191,13 +216,16 @@ class Plan:
             spec=StackSpec(key, scenario.deploy, scenario.dump()),
         )
 
-    def _planned_loads(self, name: str, harness_name: str, quick: bool) -> tuple[PlannedLoad, ...]:
-        key = (name, harness_name, quick)
+    def _planned_loads(self, name: str, asked: str, quick: bool) -> tuple[PlannedLoad, ...]:
+        key = (name, asked, quick)
         if key not in self._loads:
-            harness, path = self._find(name, harness_name)
+            harness, path = self._find(name, asked)
+            program = f"{harness.name}-{harness.version}" if AT in asked else harness.name
             workload = _workload(path, harness.name)
             runs: Sequence[Treatment | None] = self.treatments.run or (None,)
-            loads = tuple(plan_load(workload, harness, run, self.overrides, quick=quick) for run in runs)
+            loads = tuple(
+                plan_load(workload, harness, run, self.overrides, quick=quick, program=program) for run in runs
+            )
             _refuse_equal(((load.treatment, load.profile) for load in loads), f"load of {workload.name}")
             self._loads[key] = loads
         return self._loads[key]

@@ -19,10 +19,14 @@ Overrides = tuple[Mapping[str, Any], str]
 
 @dataclass(frozen=True, eq=False)
 class PlannedLoad:
-    """A workload with one run treatment: the profile that the harness gets, but for what only a running stack knows."""
+    """A workload with one run treatment: the profile that the harness gets, but for what only a running stack knows.
+
+    ``program`` is what the harness is called in names: with its version where a version was asked for.
+    """
 
     workload: Workload
     harness: Harness
+    program: str
     treatment: Treatment | None
     profile: Mapping[str, Any]
     stages: Sequence[PlannedStage]
@@ -30,7 +34,13 @@ class PlannedLoad:
 
 
 def plan_load(
-    workload: Workload, harness: Harness, run: Treatment | None, asked: Iterable[Overrides], *, quick: bool
+    workload: Workload,
+    harness: Harness,
+    run: Treatment | None,
+    asked: Iterable[Overrides],
+    *,
+    quick: bool,
+    program: str | None = None,
 ) -> PlannedLoad:
     """Lay over a workload: its own ``quick`` part, then the run treatment, then what was ``asked`` for as options.
 
@@ -57,7 +67,7 @@ def plan_load(
         stages, expected = tuple(harness.stages(profile)), harness.expected_seconds(profile)
     except DeclarationError as error:
         raise DeclarationError(f"{origins}: {error}") from error
-    return PlannedLoad(workload, harness, run, profile, stages, expected)
+    return PlannedLoad(workload, harness, program or harness.name, run, profile, stages, expected)
 
 
 def _at(tree: Any, path: str) -> Any:

@@ -107,6 +107,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             bench.objectives(case, metafunc.definition)
     except DeclarationError as error:
         raise pytest.Collector.CollectError(str(error)) from error
+    if not cases:
+        asked = ", ".join(bench.settings.get("harness"))
+        absent = pytest.mark.skip(reason=f"{asked}: no workload for this benchmark")
+        metafunc.parametrize(_CASE, [pytest.param(None, marks=absent)], indirect=True, ids=["no-workload"])
+        return
     metafunc.parametrize(_CASE, cases, indirect=True, ids=[case.id for case in cases])
 
 

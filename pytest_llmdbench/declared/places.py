@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from pytest_llmdbench.declared.source import load_yaml
 from pytest_llmdbench.errors import DeclarationError, nearest
 
 #: Endings of declared files, the first preferred; ``.yaml.in`` is the ending that llm-d-benchmark gives its profiles.
@@ -23,11 +25,28 @@ class Places:
         return self._find(given, "scenario", "scenarios")
 
     def workload(self, given: str, harness: str) -> Path:
-        """The file of a workload of one harness; ``given`` may also be ``HARNESS/NAME`` or a path."""
+        """The file of a workload of one harness; ``given`` may also be ``HARNESS/NAME``, a use case, or a path.
+
+        Raises DeclarationError that lists the workloads there are.
+        """
         if _is_path(given):
             return self._find(given, "workload", "workloads")
         folder, _, name = given.rpartition("/")
-        return self._find(name, "workload", f"workloads/{folder or harness}")
+        place = f"workloads/{folder or harness}"
+        known = self.names(place)
+        if stem(Path(name)) not in known:
+            main = {use_case: path for path in known.values() if (use_case := _use_case(path))}
+            if name in main:
+                return main[name]
+        return self._find(name, "workload", place)
+
+    def has_workload(self, given: str, harness: str) -> bool:
+        """Whether a harness has a workload of that name or use case."""
+        try:
+            self.workload(given, harness)
+        except DeclarationError:
+            return False
+        return True
 
     def names(self, folder: str) -> dict[str, Path]:
         """Name -> file of all that is in one folder of all roots; the nearest root wins."""
@@ -58,6 +77,17 @@ def stem(path: Path) -> str:
         if path.name.endswith(ending):
             return path.name.removesuffix(ending)
     return path.name
+
+
+@cache
+def _use_case(path: Path) -> str:
+    """The use case in a workload file's header; what is wrong with the file comes up when it is loaded."""
+    try:
+        data = load_yaml(path).data
+    except DeclarationError:
+        return ""
+    header = data.get("llmdbench") if isinstance(data, Mapping) else None
+    return str(header.get("use_case") or "") if isinstance(header, Mapping) else ""
 
 
 def _is_path(given: str) -> bool:

@@ -25,6 +25,11 @@ class Header(Strict):
     """The ``llmdbench:`` key of a workload file."""
 
     description: str = Field(default="", description="One line for people.")
+    use_case: str = Field(
+        default="",
+        description="The use case that this is its harness's main workload of, as in chatbot: a benchmark that names "
+        "the use case runs with any harness that has one.",
+    )
     quick: dict[str, Any] = Field(
         default_factory=dict, description="Overrides that scale the load down to about a minute (load.size: quick)."
     )

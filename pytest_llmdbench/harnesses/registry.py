@@ -2,25 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Final
 
 from pytest_llmdbench.errors import DeclarationError, nearest
 
 if TYPE_CHECKING:
     from pytest_llmdbench.harnesses.harness import Harness
 
+#: Stands between a name and a version that is not the default: ``inference-perf@0.6.1``.
+AT: Final = "@"
 
-def harness(name: str, others: Iterable[Harness] = ()) -> Harness:
-    """The harness of that name: one of ``others``, which come first, or a built-in one.
 
-    Raises:
-        DeclarationError: there is none; names the nearest.
-    """
+class Harnesses:
+    """The harnesses there are: ``added`` by other packages, whose names come first, and the built-in ones."""
+
+    def __init__(self, added: Iterable[Harness] = ()) -> None:
+        self._added = {one.name: one for one in added}
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names, the built-in ones first, in the order that tables show them."""
+        return tuple(dict.fromkeys([*_makers(), *self._added]))
+
+    def __call__(self, name: str) -> Harness:
+        """The harness that ``NAME`` or ``NAME@VERSION`` means.
+
+        Raises:
+            DeclarationError: there is none, or not in that version; names the nearest.
+        """
+        bare, at, version = name.partition(AT)
+        if bare in self._added:
+            harness = self._added[bare]
+            if at and version != harness.version:
+                raise DeclarationError(f"harness '{bare}' is there in version {harness.version}, not {version}")
+            return harness
+        if bare not in self.names:
+            raise DeclarationError(f"no harness {name!r}; {nearest(bare, self.names)}")
+        return _built_in(bare, version or None)
+
+
+@cache
+def _built_in(name: str, version: str | None) -> Harness:
+    return _makers()[name](version)
+
+
+@cache
+def _makers() -> Mapping[str, Callable[[str | None], Harness]]:
+    """Name -> what makes it in a version, None for the default one; raises DeclarationError for one it has not."""
     from pytest_llmdbench.harnesses.inference_perf import InferencePerf
 
-    built_in: tuple[Harness, ...] = (InferencePerf(),)
-    known = {one.name: one for one in (*built_in, *others)}
-    if name not in known:
-        raise DeclarationError(f"no harness {name!r}; {nearest(name, known)}")
-    return known[name]
+    return {"inference-perf": InferencePerf}

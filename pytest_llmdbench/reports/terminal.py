@@ -39,6 +39,11 @@ def _write_table(terminal: pytest.TerminalReporter, records: Sequence[Mapping[st
         colour = _COLOURS.get(row[-1])
         terminal.write_line(row[-1], **({colour: True, "bold": True} if colour else {}))
     for record in records:
+        for kind in ("scores", "startup"):
+            said = (record.get("result") or {}).get(kind)
+            if said:
+                values = ", ".join(f"{name} {value:.4g}" for name, value in said.items())
+                terminal.write_line(f"{kind} of {record['case']}: {values}")
         missed = [one for one in (record.get("verdict") or {}).get("objectives", ()) if not one["met"]]
         if missed:
             values = "; ".join(f"{one['objective']} (measured {one['shown'] or 'nothing'})" for one in missed)

@@ -47,6 +47,8 @@ def result_facts(result: Result) -> dict[str, Any]:
         "stages": len(result.stages),
         "duration_s": whole.duration_s,
         "latencies": {},
+        "scores": dict(result.scores),
+        "startup": dict(result.startup),
     }
     for name, metric in METRICS.items():
         if metric.kind == "rate":

@@ -130,10 +130,15 @@ def measured(result: Result, objective: Objective) -> float | None:
 
 
 def _insane(result: Result, max_error_rate: float) -> str | None:
+    """Why nothing was measured; None if something was."""
+    if result.purpose == "startup":
+        return None if result.startup else "nothing is known of the engine's start"
     requests = result.whole.requests
     if not requests.completed:
         return f"no request completed, of {requests.offered} sent{_kinds(result.whole)}"
-    if not result.whole.output_tokens:
+    if result.purpose == "accuracy" and not result.scores:
+        return f"{counted(requests.completed, 'request')} completed, but there is no score"
+    if result.purpose == "load" and not result.whole.output_tokens:
         return f"{counted(requests.completed, 'request')} completed, but no output token came out"
     rate = requests.error_rate or 0.0
     if rate > max_error_rate:

@@ -17,7 +17,7 @@ from pytest_llmdbench.declared.source import parse_yaml
 from pytest_llmdbench.declared.strict import read_model
 from pytest_llmdbench.declared.treatments import load_treatments
 from pytest_llmdbench.declared.workload import load_workload
-from pytest_llmdbench.harnesses.registry import harness
+from pytest_llmdbench.harnesses.registry import Harnesses
 from pytest_llmdbench.reference import pages
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +70,7 @@ def test_yaml_in_the_documentation_is_valid_as_what_it_shows(page: str, text: st
     if page == "treatments.md":
         assert load_treatments(file).run
     elif page == "workloads.md":
-        inference_perf = harness("inference-perf")
+        inference_perf = Harnesses()("inference-perf")
         assert inference_perf.stages(load_workload(file, inference_perf.name).profile)
     else:
         layers = Layers()

@@ -11,7 +11,7 @@ import yaml
 from pytest_llmdbench.errors import DeclarationError
 from pytest_llmdbench.harnesses.harness import Place, Progress
 from pytest_llmdbench.harnesses.inference_perf import InferencePerf
-from pytest_llmdbench.harnesses.registry import harness
+from pytest_llmdbench.harnesses.registry import Harnesses
 from pytest_llmdbench.stacks.spec import Endpoint
 
 PROFILE: dict[str, Any] = {
@@ -141,9 +141,9 @@ def test_progress_is_read_on_from_the_log_as_it_grows(tmp_path: Path) -> None:
 
 
 def test_harnesses_are_found_by_name_and_others_can_be_added() -> None:
-    assert harness("inference-perf").version == "0.7.0"
+    assert Harnesses()("inference-perf").version == "0.7.0"
     other = InferencePerf()
     other.name = "mine"
-    assert harness("mine", [other]) is other
+    assert Harnesses([other])("mine") is other
     with pytest.raises(DeclarationError, match="did you mean 'inference-perf'"):
-        harness("inferenceperf")
+        Harnesses()("inferenceperf")

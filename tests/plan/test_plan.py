@@ -9,7 +9,8 @@ import pytest
 from pytest_llmdbench.asked import Given
 from pytest_llmdbench.declared.places import Places, shipped_root
 from pytest_llmdbench.errors import DeclarationError
-from pytest_llmdbench.harnesses.registry import harness
+from pytest_llmdbench.harnesses.inference_perf import InferencePerf
+from pytest_llmdbench.harnesses.registry import Harnesses
 from pytest_llmdbench.plan import Plan
 
 PlanMaker = Callable[..., Plan]
@@ -38,7 +39,7 @@ def plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> PlanMaker:
             (tmp_path / "t.yaml").write_text(settings["treatments"])
             settings["treatments"] = "t.yaml"
         (tmp_path / "local.yaml").write_text("deploy: local\n")
-        return Plan(Places([tmp_path, shipped_root()]), AskedFor(settings), harness, ("local",))
+        return Plan(Places([tmp_path, shipped_root()]), AskedFor(settings), Harnesses(), ("local",))
 
     return make
 
@@ -102,7 +103,7 @@ def test_set_wins_over_the_scenario_and_over_other_options(plan: PlanMaker) -> N
             {"overrides": ["rate=fast"], "_cases": True},
             r"chatbot_synthetic\.yaml, .*--llmd-overrides: 'load.stages.0.rate' must be",
         ),
-        ({"harness": "nope", "_cases": True}, "no harness 'nope'; .*inference-perf"),
+        ({"harness": ["nope"], "_cases": True}, "no harness 'nope'; .*inference-perf"),
         ({"scenario": ["local", "./local.yaml"]}, "two stacks would be called 'local'"),
         ({"slo": ["tftf.p99<=1s"], "_slo": True}, "no metric 'tftf'; did you mean 'ttft'"),
         (
@@ -177,3 +178,66 @@ def test_the_run_treatments_of_an_experiment_change_the_load(
     run_part = text[: text.index("setup:")] + text[text.index("\ntreatments:") :]
     cases = plan(treatments=run_part).cases([workload])
     assert len({str(case.load.profile) for case in cases}) == runs
+
+
+@pytest.fixture
+def two_programs(tmp_path: Path) -> None:
+    """Workloads of two harnesses: both have a chat, under different names; one has a sum."""
+    files = {
+        "workloads/inference-perf/talk.yaml": "llmdbench: {use_case: chat}\nload: {stages: [{rate: 1, duration: 5}]}\n",
+        "workloads/inference-perf/sum.yaml": "load: {stages: [{rate: 1, duration: 5}]}\n",
+        "workloads/other/small_talk.yaml": "llmdbench: {use_case: chat}\nload: {stages: [{rate: 2, duration: 5}]}\n",
+    }
+    for name, text in files.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.fixture
+def both(tmp_path: Path, two_programs: None, monkeypatch: pytest.MonkeyPatch) -> PlanMaker:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "local.yaml").write_text("deploy: local\n")
+
+    class Other(InferencePerf):
+        name = "other"
+
+        def __init__(self) -> None:
+            super().__init__()
+
+    # Its lock is looked for by name.
+    monkeypatch.setattr("pytest_llmdbench.harnesses.inference_perf.lock", lambda name, version: Path(__file__))
+    added = Harnesses([Other()])
+    return lambda **settings: Plan(
+        Places([tmp_path]), AskedFor({"scenario": ["./local.yaml"], **settings}), added, ("local",)
+    )
+
+
+def test_a_use_case_is_each_harnesss_own_workload_for_it(both: PlanMaker) -> None:
+    made = both(harness=["inference-perf", "other"])
+    assert [case.id for case in made.cases(["chat"])] == ["local-inference-perf-talk", "local-other-small_talk"]
+
+
+def test_a_workload_that_one_of_the_harnesses_has_runs_with_that_one(both: PlanMaker) -> None:
+    assert [case.id for case in both(harness=["inference-perf", "other"]).cases(["sum"])] == [
+        "local-inference-perf-sum"
+    ]
+    assert both(harness=["other"]).cases(["sum"]) == []
+
+
+def test_a_workload_that_no_harness_has_is_refused_even_when_several_are_asked_for(both: PlanMaker) -> None:
+    with pytest.raises(DeclarationError, match=r"no workload 'sun'.*did you mean 'sum'"):
+        both(harness=["inference-perf", "other"]).cases(["sun"])
+
+
+def test_versions_of_a_harness_stand_side_by_side_and_are_told_apart(plan: PlanMaker) -> None:
+    made = plan(harness=["inference-perf", "inference-perf@0.7.0"])
+    assert [case.id for case in made.cases(["sanity_random"])] == [
+        "local-inference-perf-sanity_random",
+        "local-inference-perf-0.7.0-sanity_random",
+    ]
+
+
+def test_a_version_that_cannot_be_installed_is_refused_with_those_that_can(plan: PlanMaker) -> None:
+    with pytest.raises(DeclarationError, match=r"inference-perf 0\.1 has no lock file here; there is .*0\.7\.0"):
+        plan(harness=["inference-perf@0.1"]).check()
