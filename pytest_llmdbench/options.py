@@ -58,6 +58,9 @@ OPTIONS: Final = (
         "--llmd-set", "texts", "Set any scenario key: model.name=facebook/opt-125m; over everything", "KEY=VALUE,..."
     ),
     Option("--llmd-results", "text", "Where results go. Default: llmdbench-results", "DIR"),
+    Option(
+        "--llmd-from-results", "text", "Judge recorded runs anew, in place of running tests: ours or upstream's", "DIR"
+    ),
     Option("--llmd-max-stacks", "number", "How many stacks may be up at once; -n auto starts no more workers", "N"),
     Option("--llmd-namespace", "text", "Namespace of the cluster. Default: the kubeconfig context's own", "NAME"),
     Option("--llmd-context", "text", "Context of the kubeconfig. Default: its current one", "NAME"),
@@ -163,7 +166,7 @@ def _from_ini(option: Option, value: Any, folder: Path) -> list[Given]:
         return []
     if option.kind == "number":
         value = _number(value, origin)
-    elif option.word in ("treatments", "results", "render_to"):
+    elif option.word in ("treatments", "results", "render_to", "from_results"):
         value = str(folder / Path(value).expanduser())
     elif option.kind == "names":
         # Paths in an ini file are relative to it; names stay names.

@@ -69,6 +69,11 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.dist, config.option.tx, config.option.numprocesses = "no", [], None
         # Nothing ran, so nothing is reported: an empty report must not replace that of a run.
         config.option.htmlpath = config.option.xmlpath = None
+    if bench.settings.get("from_results"):
+        from pytest_llmdbench.replay import start_replay
+
+        config.option.dist, config.option.tx, config.option.numprocesses = "no", [], None
+        _checked(start_replay, config, bench)
     if bench.asked_for:
         if not bench.is_worker:
             _check(bench)

@@ -37,6 +37,8 @@ class RecordCollector(HtmlColumns):
 
     def pytest_report_header(self) -> list[str]:
         """What is asked for, in the header of the session."""
+        if replayed := self._bench.settings.get("from_results"):
+            return [f"llmdbench: judging the runs recorded in {replayed}"]
         try:
             stacks = ", ".join(stack.spec.key for stack in self._bench.plan.stacks)
         except LlmdError:  # from the environment: it comes up with the first benchmark, if there is one
@@ -60,9 +62,10 @@ class RecordCollector(HtmlColumns):
         owner = stacks_of(self._bench.config)
         # Reports arrive where stacks are owned, so this is the owner.
         stacks = [stack_line(stack) for stack in owner.records()] if isinstance(owner, StackOwner) else []
+        replayed = self._bench.settings.get("from_results")
         folder = self._bench.folder if any(record.get("folder") for record in records) else None
-        write_summary(terminalreporter, records, stacks, str(folder) if folder else None)
-        if folder:
+        write_summary(terminalreporter, records, stacks, replayed or (str(folder) if folder else None))
+        if folder and not replayed:
             write_json(folder / "run.json", {"run": self._bench.run_id, "cases": self._records})
 
 

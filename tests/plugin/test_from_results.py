@@ -1,0 +1,88 @@
+"""--llmd-from-results: recorded runs get verdicts and reports again, without a stack and without a load program."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+
+@pytest.fixture
+def recorded(project: pytest.Pytester) -> Path:
+    """The results of one benchmark that passed; nothing that could run it again is left."""
+    assert project.runpytest_subprocess("--scenario=one", "--llmd-slo=e2e.p99<=20s").ret == 0
+    for name in ("scenarios", "workloads"):
+        shutil.rmtree(project.path / name)
+    for name in ("test_bench.py", "quick_load.py", "conftest.py"):
+        (project.path / name).unlink()
+    (folder,) = (project.path / "llmdbench-results").iterdir()
+    return folder
+
+
+def test_the_verdict_is_given_again_by_the_objectives_of_then(project: pytest.Pytester, recorded: Path) -> None:
+    done = project.runpytest_subprocess(f"--llmd-from-results={recorded}")
+    assert done.ret == 0
+    done.stdout.fnmatch_lines(["*judging the runs recorded in*", "one-quick-load-short * 3 *PASS"])
+    done.stdout.no_fnmatch_line("*standing up*")
+
+
+def test_a_nearer_objective_changes_the_verdict_and_names_the_others_origins(
+    project: pytest.Pytester, recorded: Path
+) -> None:
+    done = project.runpytest_subprocess(f"--llmd-from-results={recorded}", "--llmd-slo=e2e.mean<=1us")
+    assert done.ret == 1
+    done.stdout.fnmatch_lines(["MISSED *e2e.mean * <= 1 us *(--llmd-slo)", "ok *e2e.p99 *<= 20 s *(--llmd-slo)"])
+
+
+def test_reports_are_written_again(project: pytest.Pytester, recorded: Path) -> None:
+    before = sorted(path.stat().st_mtime_ns for path in recorded.rglob("*"))
+    done = project.runpytest_subprocess(
+        f"--llmd-from-results={recorded}", "--junitxml=junit.xml", "--html=again.html", "--self-contained-html"
+    )
+    assert done.ret == 0
+    names = {one.get("name") for one in ElementTree.parse(project.path / "junit.xml").iter("property")}
+    assert {"llmd.verdict", "llmd.e2e.p99"} <= names
+    assert "one-quick-load-short" in (project.path / "again.html").read_text()
+    assert sorted(path.stat().st_mtime_ns for path in recorded.rglob("*")) == before
+
+
+def test_many_sessions_are_judged_at_once_and_selected_by_name(project: pytest.Pytester, recorded: Path) -> None:
+    shutil.copytree(recorded, recorded.parent / "another")
+    done = project.runpytest_subprocess("--llmd-from-results=llmdbench-results")
+    done.assert_outcomes(passed=2)
+    project.runpytest_subprocess("--llmd-from-results=llmdbench-results", "-k", "another").assert_outcomes(
+        passed=1, deselected=1
+    )
+
+
+def test_a_run_that_ended_before_its_result_is_an_error_that_says_so(project: pytest.Pytester, recorded: Path) -> None:
+    (result,) = recorded.rglob("result.json")
+    result.unlink()
+    done = project.runpytest_subprocess(f"--llmd-from-results={recorded}")
+    assert done.ret == 1
+    done.stdout.fnmatch_lines(["*result.json: cannot be read*"])
+    done.stdout.no_fnmatch_line("*Traceback*")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--llmd-from-results=nowhere"], "*--llmd-from-results*nowhere: there is no such folder of results"),
+        (["--llmd-from-results=.", "test_x.py"], "*leave out*test_x.py*"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_sentence(project: pytest.Pytester, arguments: list[str], said: str) -> None:
+    (project.path / "test_x.py").write_text("")
+    done = project.runpytest_subprocess(*arguments)
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines([said])
+
+
+def test_a_folder_without_results_is_one_sentence(project: pytest.Pytester) -> None:
+    (project.path / "empty").mkdir()
+    done = project.runpytest_subprocess("--llmd-from-results=empty")
+    assert done.ret == pytest.ExitCode.INTERRUPTED
+    done.stdout.fnmatch_lines(["*empty: holds no results*"])
+    done.stdout.no_fnmatch_line("*Traceback*")
