@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
@@ -33,6 +33,10 @@ def start_replay(config: pytest.Config, bench: Bench) -> None:
         raise DeclarationError(f"--llmd-from-results {folder}: there is no such folder of results")
     config.args = [str(folder)]
     config.pluginmanager.register(Replay(folder), "llmdbench-replay")
+
+
+#: What reports show of a case, and others' runs do not say.
+_OF_NO_CASE: Final = {"scenario": None, "workload": None, "treatment": None, "factors": {}, "model": None}
 
 
 class Replay:
@@ -76,16 +80,16 @@ class RecordedCase(pytest.Item):
         self.run = run
 
     def runtest(self) -> None:
-        """Judge what was recorded. Raises SLOMissed, RunInvalid, ResultsError."""
+        """Judge what was recorded. Raises SLOMissed, RunInvalid, Inconclusive, ResultsError."""
         from pytest_llmdbench.declared.objective import nearest_wins
         from pytest_llmdbench.results.record import result_facts
         from pytest_llmdbench.verdicts.verdict import assert_verdict, judge
 
-        record = {**self.run.facts, "folder": str(self.run.folder)}
+        record = {**_OF_NO_CASE, **self.run.facts, "folder": str(self.run.folder)}
         self.stash[RECORD] = record
         result = self.run.result()
         objectives = nearest_wins(self.run.objectives, bench_of(self.config).plan.option_objectives)
-        verdict = judge(result, objectives, self.run.max_error_rate)
+        verdict = judge(result, objectives, self.run.max_error_rate, self.run.warmup)
         record |= {"result": result_facts(result), "verdict": verdict.to_json()}
         assert_verdict(verdict)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +22,7 @@ class RecordCollector(HtmlColumns):
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._records: dict[str, dict[str, Any]] = {}
+        super().__init__(lambda: _named(self._records))
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -67,6 +69,20 @@ class RecordCollector(HtmlColumns):
         write_summary(terminalreporter, records, stacks, replayed or (str(folder) if folder else None))
         if folder and not replayed:
             write_json(folder / "run.json", {"run": self._bench.run_id, "cases": self._records})
+        if folder:
+            self._export(Path(replayed).expanduser() if replayed else folder, terminalreporter)
+
+    def _export(self, folder: Path, terminal: pytest.TerminalReporter) -> None:
+        """Write the table of all results where one was asked for; what goes wrong does not lose the summary."""
+        for path in self._bench.settings.get("export", ()):
+            from pytest_llmdbench.results.export import export
+            from pytest_llmdbench.results.frame import frame
+
+            try:
+                export(frame(folder), Path(path).expanduser())
+                terminal.write_line(f"all results: {path}")
+            except LlmdError as error:
+                terminal.write_line(f"--llmd-export: {error}", red=True)
 
 
 def _named(records: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:

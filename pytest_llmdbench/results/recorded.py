@@ -11,6 +11,8 @@ from typing import Any, Final
 import yaml
 
 from pytest_llmdbench.declared.objective import Objective, parse_objective
+from pytest_llmdbench.declared.warmup import AUTO, Warmup, parse_warmup
+from pytest_llmdbench.declared.workload import HEADER
 from pytest_llmdbench.errors import DeclarationError, ResultsError
 from pytest_llmdbench.results.result import Result
 from pytest_llmdbench.results.store import read_result
@@ -19,11 +21,13 @@ from pytest_llmdbench.results.store import read_result
 CASE: Final = "case.json"
 #: And the scenario that it ran on, complete.
 SCENARIO: Final = "scenario.yaml"
+#: And the load.
+WORKLOAD: Final = "workload.yaml"
 
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """One run of one case.
+    """One run of one case; or one stage of it, where ``report`` is the Benchmark Report that tells of it.
 
     ``facts`` are those of :func:`~pytest_llmdbench.results.record.case_facts` that are known.
     """
@@ -33,10 +37,16 @@ class Recorded:
     facts: Mapping[str, Any]
     objectives: tuple[Objective, ...] = ()
     max_error_rate: float = 0.0
+    warmup: Warmup = AUTO
+    report: Path | None = None
 
     def result(self) -> Result:
         """What it measured. Raises ResultsError, also where it ended before it had a result."""
-        return read_result(self.folder)
+        if self.report is None:
+            return read_result(self.folder)
+        from pytest_llmdbench.results.benchmark_report import read
+
+        return read(self.report).result
 
 
 def find_recorded(folder: Path) -> list[Recorded]:
@@ -47,9 +57,9 @@ def find_recorded(folder: Path) -> list[Recorded]:
     """
     if not folder.is_dir():
         raise ResultsError(f"{folder}: there is no such folder of results")
-    found = list(_recorded(folder))
+    found = [*_recorded(folder), *_reported(folder)]
     if not found:
-        raise ResultsError(f"{folder}: holds no results: no {CASE} is in it or below it")
+        raise ResultsError(f"{folder}: holds no results: no {CASE} and no Benchmark Report is in it or below it")
     return found
 
 
@@ -61,7 +71,38 @@ def _recorded(folder: Path) -> Iterator[Recorded]:
         # A repeated case has a number behind the folder's name.
         number = place.suffix if place.suffix[1:].isdigit() else ""
         objectives = tuple(_objectives(case, path))
-        yield Recorded(name + number, place, {**case, "case": name}, objectives, _max_error_rate(place / SCENARIO))
+        max_error_rate = _said(place / SCENARIO, "sanity", "max_error_rate")
+        warmup = _said(place / WORKLOAD, HEADER, "warmup")
+        yield Recorded(
+            name + number,
+            place,
+            {**case, "case": name},
+            objectives,
+            float(max_error_rate) if isinstance(max_error_rate, int | float) else 0.0,
+            parse_warmup(warmup, str(place / WORKLOAD)) if isinstance(warmup, str) else AUTO,
+        )
+
+
+def _reported(folder: Path) -> Iterator[Recorded]:
+    """Runs of others, a report a stage; what is in the folder of a case is made from it."""
+    from pytest_llmdbench.results.benchmark_report import read
+    from pytest_llmdbench.results.benchmark_report.files import reports
+
+    for place in sorted({path.parent for path in folder.rglob("benchmark_report*.yaml")}):
+        if any((above / CASE).is_file() for above in (place, *place.parents)):
+            continue
+        for name in reports({path.name for path in place.iterdir()}):
+            report = read(place / name)
+            case = f"{report.facts.get('case') or place.name}-stage{report.stage}"
+            facts = {
+                "harness": report.result.harness,
+                "harness_version": report.result.harness_version,
+                **{key: value for key, value in report.facts.items() if value is not None},
+                "case": case,
+                "stack": place.name,
+            }
+            # What others let pass is not known: failures alone make nothing of theirs insane.
+            yield Recorded(case, place, facts, max_error_rate=1.0, report=place / name)
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -84,9 +125,9 @@ def _objectives(case: Mapping[str, Any], path: Path) -> Iterator[Objective]:
         raise ResultsError(f"{path}: {error}") from error
 
 
-def _max_error_rate(path: Path) -> float:
-    """What the scenario allowed; 0 where it does not say."""
+def _said(path: Path, section: str, key: str) -> Any:
+    """A value in a YAML file of a case; None where it does not say."""
     try:
-        return float(yaml.safe_load(path.read_text(encoding="utf-8"))["sanity"]["max_error_rate"])
-    except (OSError, ValueError, TypeError, KeyError, yaml.YAMLError):
-        return 0.0
+        return yaml.safe_load(path.read_text(encoding="utf-8"))[section][key]
+    except (OSError, ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError):
+        return None
