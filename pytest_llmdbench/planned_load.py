@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from pytest_llmdbench.declared.overrides import apply_overrides
@@ -41,8 +42,11 @@ def plan_load(
     *,
     quick: bool,
     program: str | None = None,
+    dataset: Path | None = None,
 ) -> PlannedLoad:
     """Lay over a workload: its own ``quick`` part, then the run treatment, then what was ``asked`` for as options.
+
+    ``dataset`` is a file or folder of data to send: the workload's ``dataset`` part says where it goes.
 
     Raises:
         DeclarationError: an override that matches nothing or is filled in by the run, a token that no run fills in, or
@@ -52,6 +56,8 @@ def plan_load(
     steps: list[Overrides] = []
     if quick and workload.header.quick:
         steps.append((workload.header.quick, f"{workload.path}: quick"))
+    if dataset and workload.header.dataset:
+        steps.append((workload.header.dataset, f"{workload.path}: dataset"))
     if run:
         steps.append((run.overrides, run.origin))
     steps += asked
@@ -63,7 +69,7 @@ def plan_load(
         profile = changed
     origins = ", ".join([str(workload.path), *(origin for _, origin in steps)])
     try:
-        check_fillable(profile)
+        check_fillable(profile, dataset)
         stages, expected = tuple(harness.stages(profile)), harness.expected_seconds(profile)
     except DeclarationError as error:
         raise DeclarationError(f"{origins}: {error}") from error

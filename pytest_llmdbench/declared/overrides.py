@@ -42,6 +42,14 @@ def apply_overrides(
         # Upstream's flat profiles hold keys with dots or dashes in them: a key that stands there literally is that key.
         literal = "." not in key and "[" not in key
         places = [path for path, _ in _leaves(tree) if path[-1] == key] if literal else _exact(tree, key, known_keys)
+        if (
+            not places
+            and literal
+            and key in known_keys
+            and not any(isinstance(one, dict | list) for one in tree.values())
+        ):
+            # A flat profile holds a program's flags: one that it knows and that is not there can be added.
+            places = [(key,)]
         if not places:
             names = (
                 {str(path[-1]) for path, _ in _leaves(tree)} if literal else {dotted(path) for path, _ in _leaves(tree)}

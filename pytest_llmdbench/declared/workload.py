@@ -15,6 +15,7 @@ from pytest_llmdbench.declared.places import stem
 from pytest_llmdbench.declared.source import load_yaml
 from pytest_llmdbench.declared.strict import Strict, read_model
 from pytest_llmdbench.declared.tokens import check_tokens
+from pytest_llmdbench.declared.warmup import Warmup, parse_warmup
 from pytest_llmdbench.errors import DeclarationError
 
 #: The one key of a workload file that is ours; the harness never sees it.
@@ -33,7 +34,21 @@ class Header(Strict):
     quick: dict[str, Any] = Field(
         default_factory=dict, description="Overrides that scale the load down to about a minute (load.size: quick)."
     )
+    dataset: dict[str, Any] = Field(
+        default_factory=dict,
+        description="Overrides that make it read the data set of --llmd-dataset in place of the one it names.",
+    )
     slo: tuple[str, ...] = Field(default=(), description="Objectives that hold wherever this workload is run.")
+    warmup: str = Field(
+        default="auto",
+        description="What verdicts leave out: 'auto' finds it (MSER-5), 'none', a time as in 30s, or the last stage "
+        "that is one, as in stage0.",
+    )
+    smoke: bool = Field(
+        default=False,
+        description="A load that only shows that a stack answers: objectives of the scenario that it is too short to "
+        "prove are left out.",
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +60,7 @@ class Workload:
     path: Path
     header: Header
     objectives: tuple[Objective, ...]
+    warmup: Warmup
     profile: Mapping[str, Any]
 
 
@@ -68,4 +84,5 @@ def load_workload(path: Path, harness: str) -> Workload:
     header = read_model(Header, layers)
     profile = {key: value for key, value in source.data.items() if key != HEADER}
     objectives = parse_objectives(header.slo, source.where((HEADER, "slo")))
-    return Workload(stem(path), harness, path, header, objectives, profile)
+    warmup = parse_warmup(header.warmup, source.where((HEADER, "warmup")))
+    return Workload(stem(path), harness, path, header, objectives, warmup, profile)

@@ -1,9 +1,8 @@
 """How the files of inference-perf become a result: one table of fields, everything absent stays absent.
 
 The program writes ``summary_lifecycle_metrics.json`` for the whole run, ``stage_<n>_lifecycle_metrics.json`` for each
-stage and ``config.yaml``, what it was told (all defaults filled in). Times are in seconds. Its 0.6 releases say
-``prompt_len`` and count answers with the client's tokenizer; 0.7 says ``prompt_tokens`` and has the server's counts.
-The file of single requests (``per_request_lifecycle_metrics.json``) is large, and read only where programs are merged.
+stage and ``config.yaml``, what it was told (all defaults filled in). Times are in seconds. Version 0.6.1 says
+``prompt_len`` beside ``prompt_tokens``, earlier ones in its place; 0.7 no longer does, and has messages with failures.
 """
 
 from __future__ import annotations

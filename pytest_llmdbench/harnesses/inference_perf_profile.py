@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
-from pathlib import Path
 from typing import Any, Final
 
 from pytest_llmdbench.errors import DeclarationError, nearest
 from pytest_llmdbench.harnesses.harness import PlannedStage, Profile
+from pytest_llmdbench.harnesses.inference_perf_keys import NEWEST, check_keys, is_0_6
 
 #: Seconds from the program's start to its first stage: imports and the tokenizer.
 START_S: Final = 6.0
@@ -39,26 +37,23 @@ SESSION_DATA: Final = frozenset({"otel_trace_replay", "weka_trace_replay", "synt
 SESSION_LOAD: Final = "trace_session_replay"
 LOADS: Final = ("constant", "poisson", "trace_replay", "concurrent", SESSION_LOAD)
 
+#: Kinds of data that 0.6 has not.
+DATA_SINCE_0_7: Final = frozenset({"synthetic_agentic"})
+
 _SECRET_HEADERS: Final = frozenset({"authorization", "x-api-key", "api-key", "cookie", "proxy-authorization"})
-_ANYTHING: Final = "*"
 
 
-def known_keys() -> frozenset[str]:
-    """Every key of the program's configuration, without where it stands."""
-    return frozenset(key for keys in _schema().values() for key in keys)
-
-
-def stages(profile: Profile) -> Sequence[PlannedStage]:
+def stages(profile: Profile, version: str) -> Sequence[PlannedStage]:
     """The stages a profile will run; none for a sweep, which makes its stages from what it measures first.
 
     Raises:
-        DeclarationError: the program would refuse the profile or send nothing; names the key.
+        DeclarationError: the program would refuse the profile or send nothing; names the key, and the version where
+            only another one has it.
     """
-    _check(profile)
-    load = _mapping(profile, "load")
-    kind = load.get("type", "constant")
+    _check(profile, version)
+    load, kind = _mapping(profile, "load"), _word(profile, "load", "constant")
     if kind not in LOADS:
-        raise DeclarationError(f"'load.type' {kind!r} is none of inference-perf's; {nearest(str(kind), LOADS)}")
+        raise DeclarationError(f"'load.type' {kind!r} is none of inference-perf's; {nearest(kind, LOADS)}")
     if load.get("sweep") is not None:
         if kind in ("concurrent", SESSION_LOAD):
             raise DeclarationError(f"'load.sweep' cannot be used with 'load.type: {kind}'")
@@ -73,15 +68,15 @@ def stages(profile: Profile) -> Sequence[PlannedStage]:
         place = f"load.stages.{index}"
         if not isinstance(stage, Mapping):
             raise DeclarationError(f"'{place}' must be keys and values")
-        _check_keys(stage, (_STAGE_MODELS.get(kind, "StandardLoadStage"),), f"{place}.")
+        check_keys(stage, (_STAGE_MODELS.get(kind, "StandardLoadStage"),), f"{place}.", version)
         made = make(stage, place)
         planned.append(PlannedStage() if replayed and made.rate is not None else made)
     return planned
 
 
-def expected_seconds(profile: Profile) -> float | None:
+def expected_seconds(profile: Profile, version: str) -> float | None:
     """Wall seconds from the program's start to its end, about; None where the load does not tell (a closed loop)."""
-    durations = [stage.duration_s for stage in stages(profile)]
+    durations = [stage.duration_s for stage in stages(profile, version)]
     pause = _mapping(profile, "load").get("interval", INTERVAL_S)
     if not durations or not isinstance(pause, int | float):
         return None
@@ -140,13 +135,15 @@ def _whole(value: float, place: str) -> int:
     return int(value)
 
 
-def _check(profile: Profile) -> None:
-    _check_keys(profile, ("Config",), "")
+def _check(profile: Profile, version: str) -> None:
+    check_keys(profile, ("Config",), "", version)
     _check_secrets(profile)
-    data, api = _mapping(profile, "data"), _mapping(profile, "api")
-    kind, protocol = data.get("type", "mock"), api.get("type", "completion")
+    data = _mapping(profile, "data")
+    kind, protocol = _word(profile, "data", "mock"), _word(profile, "api", "completion")
     if kind not in DATA_APIS:
-        raise DeclarationError(f"'data.type' {kind!r} is none of inference-perf's; {nearest(str(kind), DATA_APIS)}")
+        raise DeclarationError(f"'data.type' {kind!r} is none of inference-perf's; {nearest(kind, DATA_APIS)}")
+    if is_0_6(version) and kind in DATA_SINCE_0_7:
+        raise DeclarationError(f"inference-perf {version} has no 'data.type: {kind}' yet; {NEWEST} has")
     apis = DATA_APIS[kind]
     if kind == "synthetic" and data.get("multimodal") is not None:
         apis = frozenset({"chat"})
@@ -155,7 +152,7 @@ def _check(profile: Profile) -> None:
             f"inference-perf cannot send 'data.type: {kind}' to 'api.type: {protocol}'; "
             f"it can to {', '.join(sorted(apis))}"
         )
-    load = _mapping(profile, "load").get("type", "constant")
+    load = _word(profile, "load", "constant")
     if (kind in SESSION_DATA) != (load == SESSION_LOAD):
         raise DeclarationError(
             f"'data.type: {kind}' does not go with 'load.type: {load}': sessions "
@@ -167,22 +164,6 @@ def _check(profile: Profile) -> None:
                 raise DeclarationError(f"'data.type: {kind}' needs 'data.{key}'")
     if kind in ("shared_prefix", "conversation_replay", "visionarena") and data.get(kind) is None:
         raise DeclarationError(f"'data.type: {kind}' needs 'data.{kind}'")
-
-
-def _check_keys(tree: Any, models: Sequence[str], place: str) -> None:
-    if isinstance(tree, list):
-        for index, item in enumerate(tree):
-            _check_keys(item, models, f"{place}{index}.")
-    if not isinstance(tree, Mapping) or _ANYTHING in models or not models:
-        return
-    keys: dict[str, list[str]] = {}
-    for model in models:
-        for key, below in _schema()[model].items():
-            keys.setdefault(key, []).extend(below)
-    for key, value in tree.items():
-        if key not in keys:
-            raise DeclarationError(f"inference-perf has no key '{place}{key}'; {nearest(str(key), keys)}")
-        _check_keys(value, keys[key], f"{place}{key}.")
 
 
 def _check_secrets(profile: Profile) -> None:
@@ -199,6 +180,12 @@ def _check_secrets(profile: Profile) -> None:
         )
 
 
+def _word(profile: Profile, section: str, default: str) -> str:
+    """The ``type`` of a section."""
+    found = _mapping(profile, section).get("type")
+    return default if found is None else str(found)
+
+
 def _mapping(tree: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     """The mapping below ``key``; empty where there is none."""
     value = tree.get(key)
@@ -207,11 +194,3 @@ def _mapping(tree: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise DeclarationError(f"'{key}' must be keys and values")
     return value
-
-
-@cache
-def _schema() -> Mapping[str, Mapping[str, Sequence[str]]]:
-    """Model -> key -> the models that its value may be, from the program's own configuration classes."""
-    text = Path(__file__).with_name("inference_perf_keys.json").read_text(encoding="utf-8")
-    schema: Mapping[str, Mapping[str, Sequence[str]]] = json.loads(text)
-    return schema

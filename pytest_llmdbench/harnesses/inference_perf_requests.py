@@ -9,7 +9,7 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import accumulate, pairwise
+from itertools import accumulate, groupby, pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -75,7 +75,8 @@ def _request(entry: Mapping[str, Any]) -> Request:
     started = float(entry["start_time"])
     info = entry["info"]
     response = info["response_metrics"] or {}
-    times = [float(time) for time in response.get("output_token_times") or ()]
+    # Of several tokens in one event the program notes the same time for each.
+    times = [time for time, _ in groupby(float(time) for time in response.get("output_token_times") or ())]
     output = _output(response)
     # An answer that came whole has no first token that somebody saw.
     streamed = len(times) > 1

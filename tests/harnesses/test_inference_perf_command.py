@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pytest_llmdbench.errors import DeclarationError
+from pytest_llmdbench.errors import DeclarationError, HarnessError
 from pytest_llmdbench.harnesses.harness import Place, Progress
 from pytest_llmdbench.harnesses.inference_perf import InferencePerf
 from pytest_llmdbench.harnesses.registry import Harnesses
@@ -41,6 +41,18 @@ def test_all_reports_are_asked_for_and_tokens_are_those_of_the_server(tmp_path: 
     ]
     assert (lifecycle["summary"], lifecycle["per_stage"], lifecycle["per_request"]) == (True, True, True)
     assert lifecycle["use_server_output_tokens"] is True
+
+
+def test_an_older_version_is_not_told_what_it_does_not_know(tmp_path: Path) -> None:
+    command = InferencePerf("0.6.1").command(PROFILE, Endpoint("http://h", "m", "org/model"), Place.here(tmp_path))
+    lifecycle = yaml.safe_load(Path(command.argv[2]).read_text(encoding="utf-8"))["report"]["request_lifecycle"]
+    assert "per_request_fields" not in lifecycle
+    assert lifecycle["use_server_output_tokens"] is True
+
+
+def test_a_version_that_is_not_here_is_refused_with_those_that_are() -> None:
+    with pytest.raises(DeclarationError, match=r"inference-perf 0\.5\.0 .*0\.6\.1, 0\.7\.0"):
+        InferencePerf("0.5.0")
 
 
 def test_silent_profiles_get_a_seed_and_room_for_their_rate(tmp_path: Path) -> None:
@@ -86,6 +98,40 @@ def test_a_local_tokenizer_needs_no_network(tmp_path: Path) -> None:
     assert "HF_HUB_OFFLINE" not in named.env
 
 
+def replay(**source: str) -> dict[str, Any]:
+    return {
+        "api": {"type": "chat"},
+        "load": {"type": "trace_session_replay", "stages": [{"concurrent_sessions": 1}]},
+        "data": {"type": "otel_trace_replay", "otel_trace_replay": source},
+    }
+
+
+@pytest.mark.parametrize(
+    ("profile", "offline"),
+    [
+        (replay(trace_directory="/traces"), True),
+        (replay(hf_dataset_path="org/traces"), False),
+        (PROFILE | {"data": {"type": "shareGPT"}}, False),
+        (PROFILE | {"data": {"type": "shareGPT", "path": "/one.json"}}, True),
+        (PROFILE | {"data": {"type": "cnn_dailymail"}}, False),
+    ],
+)
+def test_a_data_set_of_the_hub_needs_the_network_even_with_a_local_tokenizer(
+    profile: dict[str, Any], offline: bool, tmp_path: Path
+) -> None:
+    command = InferencePerf().command(profile, Endpoint("http://h", "m", str(tmp_path)), Place.here(tmp_path))
+    assert ("HF_HUB_OFFLINE" in command.env) is offline
+
+
+def test_without_results_a_load_from_the_hub_says_how_to_use_a_local_data_set(tmp_path: Path) -> None:
+    endpoint = Endpoint("http://h", "m", "org/model")
+    for profile, hinted in ((replay(hf_dataset_path="org/traces"), True), (PROFILE, False)):
+        InferencePerf().command(profile, endpoint, Place.here(tmp_path))
+        with pytest.raises(HarnessError, match="ended before its results") as caught:
+            InferencePerf().read(tmp_path)
+        assert ("--llmd-dataset" in str(caught.value)) is hinted
+
+
 def test_a_profile_that_would_be_refused_starts_nothing(tmp_path: Path) -> None:
     with pytest.raises(DeclarationError, match=r"'load\.stages'"):
         told({"load": {}}, tmp_path)
@@ -115,6 +161,17 @@ def test_a_local_tokenizer_is_brought_along_into_the_pod(tmp_path: Path) -> None
     assert config["tokenizer"]["pretrained_model_name_or_path"] == f"/workspace/{name}"
     assert command.reads[name] == tokenizer
     assert command.env["HF_HUB_OFFLINE"] == "1"
+
+
+def test_a_local_data_set_is_brought_along_into_the_pod(tmp_path: Path) -> None:
+    traces = tmp_path / "traces"
+    traces.mkdir()
+    place = Place(tmp_path, PurePosixPath("/workspace"), "path")
+    command = InferencePerf().command(replay(trace_directory=str(traces)), Endpoint("http://h", "m", "m"), place)
+    config = yaml.safe_load((tmp_path / "inference-perf.yaml").read_text(encoding="utf-8"))
+    name = "inputs/data.otel_trace_replay.trace_directory"
+    assert config["data"]["otel_trace_replay"]["trace_directory"] == f"/workspace/{name}"
+    assert command.reads[name] == traces
 
 
 def test_programs_side_by_side_send_other_prompts(tmp_path: Path) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from pytest_llmdbench.errors import DeclarationError
+from pytest_llmdbench.harnesses import inference_perf_profile
 from pytest_llmdbench.harnesses.harness import PlannedStage
-from pytest_llmdbench.harnesses.inference_perf_profile import expected_seconds, known_keys, stages
+from pytest_llmdbench.harnesses.inference_perf_keys import known_keys
 
+NEW, OLD = "0.7.0", "0.6.1"
 LENGTHS = {"min": 20, "max": 60, "mean": 40, "std_dev": 8}
 
 
@@ -24,6 +27,14 @@ def profile(**sections: Any) -> dict[str, Any]:
 
 def load(kind: str, *of_stages: Any, **keys: Any) -> dict[str, Any]:
     return profile(load={"type": kind, "stages": list(of_stages), **keys})
+
+
+def stages(profile: dict[str, Any], version: str = NEW) -> Sequence[PlannedStage]:
+    return inference_perf_profile.stages(profile, version)
+
+
+def expected_seconds(profile: dict[str, Any]) -> float | None:
+    return inference_perf_profile.expected_seconds(profile, NEW)
 
 
 @pytest.mark.parametrize("kind", ["constant", "poisson"])
@@ -86,6 +97,9 @@ def test_pauses_between_stages_are_expected_time() -> None:
         (load("trace_session_replay", {"concurrent_sessions": 1}), "does not go with"),
         (profile(api={"type": "chat"}), "cannot send 'data.type: random' to 'api.type: chat'; it can to completion"),
         (profile(data={"type": "radnom"}), "did you mean 'random'"),
+        (profile(data={"type": ["random"]}), "none of inference-perf's"),
+        (profile(api={"type": {"chat": 1}}), "cannot send"),
+        (profile(load={"type": ["constant"]}), "none of inference-perf's"),
         (profile(data={"type": "random", "input_distribution": LENGTHS}), "needs 'data.output_distribution'"),
         (profile(data={"type": "shared_prefix"}), "needs 'data.shared_prefix'"),
         (profile(loda={}), "no key 'loda'; did you mean 'load'"),
@@ -122,5 +136,35 @@ def test_other_headers_and_free_keys_are_taken() -> None:
 
 
 def test_an_override_may_add_any_key_of_the_program() -> None:
-    assert {"num_workers", "worker_max_concurrency", "num_groups", "ignore_eos", "std_dev"} <= known_keys()
-    assert "std" not in known_keys()
+    assert {"num_workers", "worker_max_concurrency", "num_groups", "ignore_eos", "std_dev"} <= known_keys(NEW)
+    assert "std" not in known_keys(NEW)
+
+
+@pytest.mark.parametrize(
+    "newer",
+    [
+        profile(load={"type": "constant", "request_retries": 2, "stages": [{"rate": 5, "duration": 10}]}),
+        profile(tokenizer={"load_timeout": 5}),
+        profile(api={"type": "completion", "session_token_header_key": "x"}),
+        profile(
+            api={"type": "chat"},
+            load={"type": "trace_session_replay", "stages": [{"concurrent_sessions": 1}]},
+            data={"type": "weka_trace_replay", "weka_trace_replay": {"filter": "lambda x: True"}},
+        ),
+        profile(
+            api={"type": "chat"},
+            load={"type": "trace_session_replay", "stages": [{"concurrent_sessions": 1}]},
+            data={"type": "synthetic_agentic"},
+        ),
+    ],
+)
+def test_an_older_version_refuses_what_only_the_newer_one_has_and_names_that(newer: dict[str, Any]) -> None:
+    assert len(stages(newer, NEW)) == 1
+    with pytest.raises(DeclarationError, match=r"inference-perf 0\.6\.1 has no .* yet; 0\.7\.0 has"):
+        stages(newer, OLD)
+
+
+def test_an_override_may_add_only_what_the_version_has() -> None:
+    assert known_keys(OLD) < known_keys(NEW)
+    assert "request_retries" in known_keys(NEW) - known_keys(OLD)
+    assert "filter" in known_keys(OLD)
