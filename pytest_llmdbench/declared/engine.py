@@ -75,14 +75,15 @@ class Vllm(Strict):
 
 
 class Engine(Strict):
-    """The program that serves the model, on a cluster."""
+    """The program that serves the model."""
 
     kind: Literal["vllm", "llm-d-inference-sim", "simulator"] = Field(
         default="vllm",
         description="'vllm'; 'llm-d-inference-sim', the llm-d project's simulator, which takes the same flags; or "
-        "'simulator', the one of this project, which takes its settings from 'simulator:'.",
+        "'simulator', the one of this project, which takes its settings from 'simulator:' and is the default for "
+        "'deploy: local'.",
     )
-    image: str = Field(default="docker.io/vllm/vllm-openai:v0.26.0", description="The image that the pods run.")
+    image: str = Field(default="docker.io/vllm/vllm-openai:v0.26.0", description="The image that pods run.")
     pull_policy: Literal["Always", "IfNotPresent", "Never"] = Field(
         default="IfNotPresent", description="When the image is pulled."
     )

@@ -14,6 +14,7 @@ from pytest_llmdbench.declared.router import Charts, Further, Router, Sidecar
 from pytest_llmdbench.declared.strict import Strict
 from pytest_llmdbench.simulator.config import SimulatorConfig
 
+_LOCAL: Final = "local"
 #: Sections that inherit from others what they do not say.
 _INHERITING: Final = ("vllm", "pods", "decode", "prefill")
 
@@ -22,7 +23,9 @@ class Model(Strict):
     """The model that the stack serves."""
 
     name: Annotated[str, Field(min_length=1)] = Field(
-        default="llmdbench/simulated", description="Name that requests carry and the engine serves."
+        default="llmdbench/simulated",
+        description="Name that requests carry and the engine serves: one of the Hugging Face hub, or for a local vLLM "
+        "a folder. A local vLLM serves a name that begins with 'llmdbench/' by a tiny model made on the spot.",
     )
     tokenizer: str | None = Field(
         default=None,
@@ -46,6 +49,10 @@ class Load(Strict):
     )
     parallelism: PositiveInt = Field(
         default=1, description="Pods that send the workload, each as it is: two pods send twice the load."
+    )
+    scrape_s: Annotated[float, Field(ge=0)] = Field(
+        default=5.0,
+        description="Seconds between two readings of the metrics of the stack's servers during a load; 0: none.",
     )
     image: str | None = Field(
         default=None, description="Image of the load programs ('make image-build image-push'); needed in a cluster."
@@ -75,8 +82,8 @@ class Timeouts(Strict):
 
     standup_s: PositiveFloat | None = Field(
         default=None,
-        description="From starting a stack to its first completion. Default: 60 for local, 2400 on a cluster; what "
-        "cannot get better ends it at once.",
+        description="From starting a stack to its first completion. Default: 60 for a local simulator, 600 for a local "
+        "vLLM, 2400 on a cluster; what cannot get better ends it at once.",
     )
     teardown_s: PositiveFloat = Field(default=180.0, description="Until nothing of a stack is left in the cluster.")
     lease_s: Annotated[float, Field(ge=5)] = Field(
@@ -95,8 +102,8 @@ class Scenario(Strict):
 
     description: str = Field(default="", description="One line for people.")
     deploy: str = Field(
-        default="local",
-        description="The way to deploy: 'local' starts the simulator on this machine; on a cluster 'standalone' and "
+        default=_LOCAL,
+        description="The way to deploy: 'local' starts the engine on this machine; on a cluster 'standalone' and "
         "'modelservice'; 'endpoint' for what is there already.",
     )
     model: Model = Field(default_factory=Model, description="The model that the stack serves.")
@@ -105,7 +112,7 @@ class Scenario(Strict):
     )
     cluster: Place = Field(default_factory=Place, description="The cluster and the namespace.")
     accelerator: Accelerator = Field(default_factory=Accelerator, description="The GPUs that serving pods ask for.")
-    engine: Engine = Field(default_factory=Engine, description="The program that serves the model, on a cluster.")
+    engine: Engine = Field(default_factory=Engine, description="The program that serves the model.")
     vllm: Vllm = Field(default_factory=Vllm, description="Flags of vLLM, for all roles.")
     pods: Pods = Field(default_factory=Pods, description="Serving pods; of standalone, and what roles inherit.")
     decode: Pods = Field(default_factory=Pods, description="modelservice: pods that write answers.")
@@ -135,6 +142,23 @@ class Scenario(Strict):
     )
     timeouts: Timeouts = Field(default_factory=Timeouts, description="How long to wait before giving up.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _local_is_simulated(cls, data: Any) -> Any:
+        """Without a word on the engine it is the simulator on this machine, which any can run."""
+        engine = data.get("engine") or {} if isinstance(data, Mapping) else None
+        if isinstance(engine, Mapping) and "kind" not in engine and data.get("deploy", _LOCAL) == _LOCAL:
+            return {**data, "engine": {**engine, "kind": "simulator"}}
+        return data
+
+    @model_validator(mode="after")
+    def _local_engines(self) -> Scenario:
+        if self.deploy == _LOCAL and self.engine.kind not in ("simulator", "vllm"):
+            raise ValueError(
+                f"engine.kind: '{self.engine.kind}' runs on a cluster alone; on this machine say simulator or vllm"
+            )
+        return self
+
     @model_validator(mode="after")
     def _one_name_for_the_model(self) -> Scenario:
         if self.simulator.model != SimulatorConfig().model:
@@ -163,7 +187,8 @@ class Scenario(Strict):
     @property
     def standup_s(self) -> float:
         """How long a standup may take, in seconds."""
-        return self.timeouts.standup_s or (60.0 if self.deploy == "local" else 2400.0)
+        local = 600.0 if self.engine.kind == "vllm" else 60.0
+        return self.timeouts.standup_s or (local if self.deploy == _LOCAL else 2400.0)
 
     @property
     def load_in_cluster(self) -> bool:

@@ -103,7 +103,7 @@ def test_set_wins_over_the_scenario_and_over_other_options(plan: PlanMaker) -> N
             {"overrides": ["rate=fast"], "_cases": True},
             r"chatbot_synthetic\.yaml, .*--llmd-overrides: 'load.stages.0.rate' must be",
         ),
-        ({"harness": ["nope"], "_cases": True}, "no harness 'nope'; .*inference-perf"),
+        ({"harness": ["nope"], "_cases": True}, "no harness 'nope'; did you mean 'nop'"),
         ({"scenario": ["local", "./local.yaml"]}, "two stacks would be called 'local'"),
         ({"slo": ["tftf.p99<=1s"], "_slo": True}, "no metric 'tftf'; did you mean 'ttft'"),
         (
@@ -241,3 +241,18 @@ def test_versions_of_a_harness_stand_side_by_side_and_are_told_apart(plan: PlanM
 def test_a_version_that_cannot_be_installed_is_refused_with_those_that_can(plan: PlanMaker) -> None:
     with pytest.raises(DeclarationError, match=r"inference-perf 0\.1 has no lock file here; there is .*0\.7\.0"):
         plan(harness=["inference-perf@0.1"]).check()
+
+
+def test_a_smoke_load_leaves_out_what_it_cannot_prove_of_the_scenario(plan: PlanMaker, tmp_path: Path) -> None:
+    made = plan(scenario=["./strict.yaml"])
+    (tmp_path / "strict.yaml").write_text("deploy: local\nslo: [ttft.p99 <= 1s, error_rate <= 1%]\n")
+    load = "load: {stages: [{rate: 1, duration: 10}]}\n"
+    for name, header in (("smoke", "llmdbench: {smoke: true}\n"), ("real", "")):
+        path = tmp_path / "workloads/inference-perf" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(header + load)
+    (smoke,) = made.cases(["smoke"])
+    assert [one.text for one in made.objectives(smoke, ())] == ["error_rate <= 1%"]
+    (real,) = made.cases(["real"])
+    with pytest.raises(DeclarationError, match=r"strict-inference-perf-real: objective 'ttft.p99.*takes 299 requests"):
+        made.objectives(real, ())

@@ -4,7 +4,8 @@ import pytest
 
 from pytest_llmdbench.declared.objective import parse_objectives
 from pytest_llmdbench.results.result import Distribution, Requests, Result, Stage
-from pytest_llmdbench.verdicts.verdict import RunInvalid, SLOMissed, Verdict, assert_verdict, judge, measured
+from pytest_llmdbench.verdicts.judged import measured
+from pytest_llmdbench.verdicts.verdict import RunInvalid, SLOMissed, Verdict, assert_verdict, judge
 
 
 def result(
@@ -27,6 +28,9 @@ def verdict_on(given: Result, *texts: str, max_error_rate: float = 0.0) -> Verdi
 def test_a_sound_run_within_all_bounds_passes() -> None:
     verdict = verdict_on(result(), "ttft.p99<=100ms", "output_tokens_per_second>=300")
     assert (verdict.outcome, verdict.reason) == ("PASS", "2 objectives met")
+    assert verdict.notes == (
+        "there are no single requests: percentiles are as the load program reports them, unproven",
+    )
     assert_verdict(verdict)
 
 
@@ -40,6 +44,7 @@ def test_a_missed_objective_fails_and_all_are_shown_with_value_and_bound() -> No
         "MISSED  ttft.p99                  80 ms   <= 1 ms  x80     (test)",
         "MISSED  output_tokens_per_second  320     >= 2000  +84.0%  (test)",
         "ok      ttft.p50                  0.05 s  <= 1 s   -95.0%  (test)",
+        "note: there are no single requests: percentiles are as the load program reports them, unproven",
     ]
 
 

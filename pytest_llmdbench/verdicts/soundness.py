@@ -1,0 +1,128 @@
+"""Whether the measurement itself is sound: else its numbers say more of the generator, or of an accident, than of the
+stack.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from pytest_llmdbench.results.result import Result, Stage
+from pytest_llmdbench.verdicts.judged import Judged
+
+#: How late a generator may send, as a share of the tightest bound on a latency from the sending on.
+LAG_SHARE: Final = 0.05
+#: An objective that is missed by so many times the lag is missed whatever the lag.
+FAR: Final = 10
+#: How much the rate that was sent may be below the one that was asked for.
+RATE_SHARE: Final = 0.02
+#: How far the requests that the server had at once may be from what Little's law makes of the client's times.
+LITTLE_SHARE: Final = 0.05
+#: With fewer looks at the server its requests at once are not known well enough.
+FEWEST_LOOKS: Final = 20
+_WAY_OUT: Final = "give it more processors or pods, or lower the rate"
+
+
+def unsound(result: Result, judged: Sequence[Judged], window: tuple[float, float] | None = None) -> Iterator[str]:
+    """Every reason why a result does not count; none if it does.
+
+    ``window`` is from the first request sent to the last one ended, in seconds since 1970, where that is known.
+    """
+    yield from _simulator(result.server.get("lateness") or {})
+    yield from _restarts(result.server.get("metrics") or {})
+    stages = result.stages or (result.whole,)
+    for number, stage in enumerate(stages):
+        where = f" in stage {number}" if len(stages) > 1 else ""
+        yield from _lag(stage, judged, where)
+        yield from _rate(stage, where)
+    if window:
+        yield from _little(result, window)
+
+
+def _simulator(lateness: Mapping[str, Any]) -> Iterator[str]:
+    if lateness.get("overloaded"):
+        late = lateness.get("late_p99_s")
+        said = f": its steps were up to {late * 1000:.1f} ms late (p99)" if isinstance(late, int | float) else ""
+        yield f"the simulator could not keep its own time on this machine{said}; free the machine or lower the load"
+
+
+def _restarts(metrics: Mapping[str, Any]) -> Iterator[str]:
+    for target in metrics.get("targets") or ():
+        restarts = target.get("restarts")
+        if restarts:
+            name = target.get("pod") or target.get("label")
+            yield (
+                f"{name} was restarted {restarts:.0f} times during the load"
+                if restarts > 1
+                else (f"{name} was restarted during the load")
+            )
+
+
+def _lag(stage: Stage, judged: Sequence[Judged], where: str) -> Iterator[str]:
+    """A request that is sent late is a request fewer in the queue, and a busy program reads late as well.
+
+    A latency that is over its bound by many times the lag is so without it.
+    """
+    lag = stage.schedule_lag.statistic("p99") if stage.schedule_lag else None
+    touched = [
+        one.objective.bound.limit
+        for one in judged
+        if one.objective.metric in ("ttft", "e2e")
+        and one.objective.statistic
+        and lag is not None
+        and lag > LAG_SHARE * one.objective.bound.limit
+        and not (one.outcome == "FAIL" and (one.value or 0.0) - one.objective.bound.limit > FAR * lag)
+    ]
+    if touched and lag is not None:
+        yield (
+            f"the load program sent up to {lag * 1000:.0f} ms late (p99){where}, more than {LAG_SHARE:.0%} of the "
+            f"bound of {min(touched) * 1000:.0f} ms: it could not keep up; {_WAY_OUT}"
+        )
+
+
+def _rate(stage: Stage, where: str) -> Iterator[str]:
+    """Where the program says how late it was, that tells more than a rate that is random by design."""
+    asked, achieved, number = stage.asked_rate, stage.achieved_rate, stage.requests.offered
+    if stage.schedule_lag is not None or not asked or achieved is None or number < 2:
+        return
+    # The gaps of a Poisson process make a rate that is off by one part in the root of their number.
+    allowed = max(RATE_SHARE, 3 / math.sqrt(number))
+    if achieved < asked * (1 - allowed):
+        yield (
+            f"{asked:g} requests/s were asked for and {achieved:.3g} were sent{where}: the load program could not keep "
+            f"up; {_WAY_OUT}"
+        )
+
+
+def _little(result: Result, window: tuple[float, float]) -> Iterator[str]:
+    """Requests at once are rate times time, at the client as at the server, if both see the same requests."""
+    rate, e2e = result.whole.requests_per_second, result.whole.latencies.get("e2e")
+    if rate is None or e2e is None or e2e.mean is None or result.whole.requests.failures:
+        return
+    looks = _at_once(result.server.get("metrics") or {}, window)
+    if len(looks) < FEWEST_LOOKS:
+        return
+    client, server = rate * e2e.mean, sum(looks) / len(looks)
+    error = math.sqrt(sum((one - server) ** 2 for one in looks) / len(looks) / len(looks))
+    if abs(client - server) > max(LITTLE_SHARE * client, 3 * error, 0.5):
+        yield (
+            f"the server had {server:.1f} requests at once, where the client's rate and times make {client:.1f} "
+            "(Little's law): they did not see the same load; is somebody else using the stack, or is the client late?"
+        )
+
+
+def _at_once(metrics: Mapping[str, Any], window: tuple[float, float]) -> list[float]:
+    """Requests at the servers at once, running and waiting, of all together; a value a look."""
+    at: dict[float, float] = {}
+    looks: dict[float, int] = {}
+    servers = [one for one in metrics.get("components") or () if "running" in (one.get("series") or {})]
+    for one in servers:
+        for name in ("running", "waiting"):
+            for when, value in (one["series"].get(name) or {}).get("points") or ():
+                step = round(float(when))
+                at[step] = at.get(step, 0.0) + float(value)
+                looks[step] = looks.get(step, 0) + (name == "running")
+    return [
+        value for step, value in sorted(at.items()) if looks[step] == len(servers) and window[0] <= step <= window[1]
+    ]

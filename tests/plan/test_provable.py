@@ -1,0 +1,53 @@
+"""A load that cannot prove what is asked of it is refused before anything starts, with what would."""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_llmdbench.declared.objective import parse_objective
+from pytest_llmdbench.declared.warmup import Warmup
+from pytest_llmdbench.harnesses.harness import PlannedStage
+from pytest_llmdbench.provable import cannot_prove, planned_requests
+
+STAGES = [PlannedStage(rate=1, duration_s=20, requests=20), PlannedStage(rate=4, duration_s=20, requests=80)]
+
+
+def why(text: str, stages: list[PlannedStage] = STAGES, **more: object) -> str | None:
+    return cannot_prove(parse_objective(text, "here"), stages, Warmup(), **more)  # type: ignore[arg-type]
+
+
+def test_what_is_needed_is_said_with_the_ways_to_it() -> None:
+    assert why("ttft.p99 <= 1s") == (
+        "objective 'ttft.p99 <= 1 s' (here) takes 299 requests to prove, all of them good (95% sure); "
+        "this load has 100: make it 3 times as long (--llmd-overrides duration=60), or ask for ttft.p95"
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["ttft.p95 <= 1s", "ttft.mean <= 1s", "error_rate <= 0.1%", "goodput(ttft<=1s) >= 95%", "tpot.p90@stage1<=1s"],
+)
+def test_what_the_load_can_prove_is_let_through(text: str) -> None:
+    assert why(text) is None
+
+
+def test_a_stage_is_counted_for_itself() -> None:
+    assert "this load has 20 of stage 0" in (why("ttft.p90@stage0 <= 1s") or "")
+
+
+def test_a_goodput_needs_requests_like_a_percentile() -> None:
+    assert "takes 299 requests" in (why("goodput(ttft<=1s) >= 99%") or "")
+
+
+def test_a_load_that_nobody_can_count_is_not_refused() -> None:
+    assert why("ttft.p99 <= 1s", [PlannedStage(concurrency=4)]) is None
+    assert why("ttft.p99 <= 1s", []) is None
+
+
+def test_repeated_runs_add_up() -> None:
+    assert why("ttft.p99 <= 1s", runs=3) is None
+
+
+def test_stages_that_are_warm_up_do_not_count() -> None:
+    assert planned_requests(STAGES, None, Warmup(stages=1)) == 80
+    assert planned_requests(STAGES, None, Warmup()) == 100
