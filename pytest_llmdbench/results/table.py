@@ -6,7 +6,7 @@ read whole, at 8 bytes a request.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -49,7 +49,7 @@ def write_table(path: Path, requests: Iterable[tuple[int, Request]]) -> None:
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
-    whole, number = pa.int32(), pa.float64()
+    whole, number = pa.int64(), pa.float64()
     return pa.schema(
         {
             "program": pa.int16(),
@@ -151,6 +151,21 @@ class RequestTable:
                 part = batch.column(0).filter(chosen[begin : begin + len(batch)])
                 begin += len(batch)
                 yield part.flatten().to_numpy()
+
+    def gap_counts(self, chosen: Callable[[Numbers], Any]) -> tuple[Any, Any]:
+        """For every request, how many of its gaps are ``chosen``, and how many it has."""
+        import numpy as np
+        import pyarrow.parquet as pq
+
+        found, numbers = [np.zeros(0, dtype=int)], [np.zeros(0, dtype=int)]
+        with pq.ParquetFile(self.path) as file:
+            for batch in file.iter_batches(PIECE, columns=["gaps"]):
+                ends = np.cumsum(batch.column(0).value_lengths().to_numpy(zero_copy_only=False))
+                marked = np.concatenate([[0], np.cumsum(chosen(batch.column(0).flatten().to_numpy()))])
+                begins = np.concatenate([[0], ends[:-1]]).astype(int)
+                found.append(marked[ends.astype(int)] - marked[begins])
+                numbers.append(ends.astype(int) - begins)
+        return np.concatenate(found), np.concatenate(numbers)
 
     @cached_property
     def _stages(self) -> Any:
