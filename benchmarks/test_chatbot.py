@@ -3,6 +3,6 @@
 import pytest
 
 
-@pytest.mark.workload("chatbot_synthetic")
+@pytest.mark.workload("chatbot")
 def test_chatbot(result, slo):
     slo.verify(result)

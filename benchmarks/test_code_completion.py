@@ -3,6 +3,6 @@
 import pytest
 
 
-@pytest.mark.workload("code_completion_synthetic")
+@pytest.mark.workload("code-completion")
 def test_code_completion(result, slo):
     slo.verify(result)

@@ -3,6 +3,6 @@
 import pytest
 
 
-@pytest.mark.workload("sanity_random")
+@pytest.mark.workload("sanity")
 def test_sanity(result, slo):
     slo.verify(result)

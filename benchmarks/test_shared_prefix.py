@@ -3,6 +3,6 @@
 import pytest
 
 
-@pytest.mark.workload("shared_prefix_synthetic")
+@pytest.mark.workload("shared-prefix")
 def test_shared_prefix(result, slo):
     slo.verify(result)

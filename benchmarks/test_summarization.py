@@ -3,6 +3,6 @@
 import pytest
 
 
-@pytest.mark.workload("summarization_synthetic")
+@pytest.mark.workload("summarization")
 def test_summarization(result, slo):
     slo.verify(result)

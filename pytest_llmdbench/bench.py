@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_llmdbench.errors import DeclarationError
+from pytest_llmdbench.errors import DeclarationError, nearest
 from pytest_llmdbench.options import Settings
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ class Bench:
     def check(self) -> None:
         """Find what cannot be meant before anything starts. Raises DeclarationError."""
         self.plan.check()
-        _ = self.keep_s
+        _ = self.keep_s, self.allowed
         there = next(place for place in (self._results, *self._results.parents) if place.exists())
         if not there.is_dir() or not os.access(there, os.W_OK):
             given = self.settings.given("results")
@@ -102,7 +102,7 @@ class Bench:
         """Every way to deploy: our own and those that other plugins add."""
         added = self.config.pluginmanager.hook.pytest_llmdbench_deployments()
         kubernetes = dict.fromkeys(("standalone", "modelservice"), self._kubernetes)
-        own: dict[str, DeploymentFactory] = {"local": _local, **kubernetes, "endpoint": self._endpoint}
+        own: dict[str, DeploymentFactory] = {"local": self._local, **kubernetes, "endpoint": self._endpoint}
         return own | {name: made for offered in added for name, made in offered.items()}
 
     def cases(self, node: pytest.Item | pytest.Collector | Any, asked_by: str) -> list[Case]:
@@ -129,6 +129,19 @@ class Bench:
         of_test = [one for mark in marks for one in parse_objectives(map(str, mark.args), f"@slo of {test}")]
         return self.plan.objectives(case, of_test)
 
+    @cached_property
+    def allowed(self) -> frozenset[str]:
+        """Verdicts besides PASS that do not fail a test. Raises DeclarationError for one that cannot be allowed."""
+        known = {"inconclusive": "INCONCLUSIVE", "invalid": "INVALID"}
+        given = self.settings.get("allow", ())
+        for name in given:
+            if name not in known:
+                raise DeclarationError(
+                    f"{self.settings.given('allow')[-1].origin}: no verdict '{name}' can be allowed; "
+                    f"{nearest(name, known)}"
+                )
+        return frozenset(known[name] for name in given)
+
     @property
     def keep_s(self) -> float | None:
         """For how many seconds stacks are kept; None where they are not. Raises DeclarationError."""
@@ -138,6 +151,16 @@ class Bench:
             return None
         given = self.settings.given("keep_for")
         return seconds(given[-1].value, given[-1].origin) if given else KEEP_S
+
+    def _local(self, spec: StackSpec, say: Say) -> Deployment:
+        # Imported when a stack is stood up: collecting cases needs neither.
+        if spec.config["engine"]["kind"] == "vllm":
+            from pytest_llmdbench.stacks.local_vllm import LocalVllm
+
+            return LocalVllm(spec, say, self.diagnostics(spec.key))
+        from pytest_llmdbench.stacks.local import LocalDeployment
+
+        return LocalDeployment(spec, say)
 
     @cached_property
     def _session(self) -> KubernetesSession:
@@ -165,13 +188,6 @@ class Bench:
 
         added: Iterable[Sequence[Harness]] = self.config.pluginmanager.hook.pytest_llmdbench_harnesses()
         return Harnesses(one for offered in added for one in offered)
-
-
-def _local(spec: StackSpec, say: Say) -> Deployment:
-    """The built-in way to deploy, imported when a stack is stood up: collecting cases does not need it."""
-    from pytest_llmdbench.stacks.local import LocalDeployment
-
-    return LocalDeployment(spec, say)
 
 
 def bench_of(config: pytest.Config) -> Bench:

@@ -53,11 +53,16 @@ OPTIONS: Final = (
     Option(
         "--llmd-slo", "texts", "Objectives, as in 'ttft.p99<=500ms,error_rate<=0.1%%'; nearer than all others", "SLO"
     ),
+    Option("--llmd-allow", "names", "Verdicts that do not fail a test: inconclusive, invalid; never shown as passed"),
     Option("--llmd-overrides", "texts", "Change the load: rate=5,duration=60 or load.stages.0.rate=5", "KEY=VALUE,..."),
     Option(
         "--llmd-set", "texts", "Set any scenario key: model.name=facebook/opt-125m; over everything", "KEY=VALUE,..."
     ),
+    Option(
+        "--llmd-dataset", "text", "The file or folder of data that workloads with a data set of their own send", "PATH"
+    ),
     Option("--llmd-results", "text", "Where results go. Default: llmdbench-results", "DIR"),
+    Option("--llmd-export", "names", "Write all results as one table: FILE.csv, .parquet, .json or .yaml", "FILE"),
     Option(
         "--llmd-from-results", "text", "Judge recorded runs anew, in place of running tests: ours or upstream's", "DIR"
     ),
@@ -166,7 +171,7 @@ def _from_ini(option: Option, value: Any, folder: Path) -> list[Given]:
         return []
     if option.kind == "number":
         value = _number(value, origin)
-    elif option.word in ("treatments", "results", "render_to", "from_results"):
+    elif option.word in ("treatments", "results", "render_to", "from_results", "dataset"):
         value = str(folder / Path(value).expanduser())
     elif option.kind == "names":
         # Paths in an ini file are relative to it; names stay names.

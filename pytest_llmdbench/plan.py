@@ -24,6 +24,7 @@ from pytest_llmdbench.errors import DeclarationError, nearest
 from pytest_llmdbench.harnesses.harness import Harness
 from pytest_llmdbench.harnesses.registry import AT, Harnesses
 from pytest_llmdbench.planned_load import Overrides, PlannedLoad, plan_load
+from pytest_llmdbench.provable import cannot_prove
 from pytest_llmdbench.stacks.spec import StackSpec
 
 #: The scenario that runs when nobody names one: the embedded stack, which every machine can hold.
@@ -92,6 +93,12 @@ class Plan:
         """The treatments file, or none."""
         path = self.asked.get("treatments")
         return load_treatments(Path(path).expanduser()) if path else Treatments()
+
+    @cached_property
+    def dataset(self) -> Path | None:
+        """The data set that was given, if one was."""
+        given = self.asked.get("dataset")
+        return Path(given) if given else None
 
     @cached_property
     def overrides(self) -> tuple[Overrides, ...]:
@@ -165,13 +172,19 @@ class Plan:
     def objectives(self, case: Case, of_test: Iterable[Objective]) -> tuple[Objective, ...]:
         """The SLO of a case: scenario < workload < test < option, the nearest on each subject.
 
-        A scenario's objectives hold for every load on its stack, but for what a harness is not there to measure.
+        A scenario's objectives hold for every load on its stack, but for what a harness is not there to measure, and
+        what a smoke load is too short to prove.
 
         Raises:
-            DeclarationError: an objective on a stage that the load does not have.
+            DeclarationError: an objective on a stage that the load does not have, or that the load cannot prove.
         """
-        purpose = case.load.harness.purpose
-        of_stack = [one for one in case.stack.objectives if purpose in METRICS[one.metric].purposes]
+        purpose, workload = case.load.harness.purpose, case.load.workload
+        of_stack = [
+            one
+            for one in case.stack.objectives
+            if purpose in METRICS[one.metric].purposes
+            and not (workload.header.smoke and cannot_prove(one, case.load.stages, workload.warmup))
+        ]
         merged = nearest_wins(of_stack, case.load.workload.objectives, of_test, self.option_objectives)
         stages = len(case.load.stages)
         for objective in merged:
@@ -180,6 +193,9 @@ class Plan:
                     f"{objective.origin}: objective '{objective.text}': "
                     f"the last stage of {case.load.workload.name} is stage{stages - 1}"
                 )
+            unprovable = cannot_prove(objective, case.load.stages, workload.warmup)
+            if unprovable:
+                raise DeclarationError(f"{case.id}: {unprovable}")
         return merged
 
     def _assignments(self) -> list[tuple[str, Any, str]]:
@@ -224,7 +240,8 @@ class Plan:
             workload = _workload(path, harness.name)
             runs: Sequence[Treatment | None] = self.treatments.run or (None,)
             loads = tuple(
-                plan_load(workload, harness, run, self.overrides, quick=quick, program=program) for run in runs
+                plan_load(workload, harness, run, self.overrides, quick=quick, program=program, dataset=self.dataset)
+                for run in runs
             )
             _refuse_equal(((load.treatment, load.profile) for load in loads), f"load of {workload.name}")
             self._loads[key] = loads

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -174,7 +173,6 @@ def pytest_runtest_makereport(
     kept = item.stash.get(RECORD, None)
     if kept is None or (call.when != "call" and not report.failed):
         return report
-    from pytest_llmdbench.reports.html import details
     from pytest_llmdbench.results.record import properties
     from pytest_llmdbench.verdicts.verdict import NotPassed
 
@@ -182,6 +180,10 @@ def pytest_runtest_makereport(
     record = dict(kept)
     if isinstance(error, NotPassed | LlmdError):
         report.longrepr = str(error)
+    if isinstance(error, NotPassed) and error.verdict.outcome in bench_of(item.config).allowed:
+        # Neither failed nor passed: what pytest has for that is called skipped, and carries place and reason.
+        report.outcome = "skipped"
+        report.longrepr = (str(item.path), 0, f"{error.verdict.outcome}: {error.verdict.reason}")
     if report.failed and not isinstance(error, NotPassed):
         # Whatever was measured before, the case did not get to a verdict.
         record["verdict"] = None
@@ -194,17 +196,21 @@ def pytest_runtest_makereport(
     others = [one for one in item.user_properties if not one[0].startswith("llmd.")]
     item.user_properties[:] = [*others, *properties(record)]
     report.user_properties = list(item.user_properties)
-    page = Path(getattr(item.config.option, "htmlpath", None) or "report.html")
-    report.extras = [*getattr(report, "extras", []), details(record, page)]  # type: ignore[attr-defined]
+    if page := getattr(item.config.option, "htmlpath", None):
+        from pytest_llmdbench.reports.html_case import details, page_path
+
+        report.extras = [*getattr(report, "extras", []), details(record, page_path(page))]  # type: ignore[attr-defined]
     return report
 
 
 def pytest_report_teststatus(report: pytest.TestReport | pytest.CollectReport) -> Any:
-    """INVALID has a letter and a word of its own; it fails all the same."""
+    """INVALID and INCONCLUSIVE have letters and words of their own; unless they are allowed they fail all the same."""
     verdict = (getattr(report, "llmd", None) or {}).get("verdict")
-    if report.failed and verdict and verdict["outcome"] == "INVALID":
-        return "failed", "V", ("INVALID", {"yellow": True, "bold": True})
-    return None
+    letter = {"INVALID": "V", "INCONCLUSIVE": "N"}.get(verdict["outcome"]) if verdict else None
+    if letter is None or report.passed:
+        return None
+    word = (verdict["outcome"], {"yellow": True, "bold": True})
+    return ("failed", letter, word) if report.failed else (verdict["outcome"].lower(), letter.lower(), word)
 
 
 def _start_using(config: pytest.Config) -> None:

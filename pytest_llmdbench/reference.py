@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Final, get_type_hints
 
 from pydantic import BaseModel
 from pydantic_core import PydanticUndefined
 
-from pytest_llmdbench.declared.metrics import METRICS, UNITS
+from pytest_llmdbench.declared.metrics import METRICS, UNITS, Form
 from pytest_llmdbench.declared.scenario import Scenario
-from pytest_llmdbench.declared.tokens import FILLED, TOKENS
+from pytest_llmdbench.declared.tokens import DATASET, DATASET_OPTION, FILLED, TOKENS
 from pytest_llmdbench.declared.workload import Header
 from pytest_llmdbench.options import OPTIONS
 
@@ -72,7 +72,8 @@ def _keys(model: Any, prefix: str = "") -> Iterator[tuple[str, str, str]]:
 
 
 def _tokens() -> str:
-    rows = [(f"`REPLACE_ENV_{name}`", meaning, "yes" if name in FILLED else "no") for name, meaning in TOKENS.items()]
+    filled = {**dict.fromkeys(FILLED, "yes"), **dict.fromkeys(DATASET, f"with `{DATASET_OPTION}`")}
+    rows = [(f"`REPLACE_ENV_{name}`", meaning, filled.get(name, "no")) for name, meaning in TOKENS.items()]
     return "\n# Tokens in llm-d-benchmark's profiles\n\n" + _table(("token", "stands for", "filled in"), rows)
 
 
@@ -82,14 +83,23 @@ def _metrics() -> str:
             f"`{metric.name}`",
             metric.meaning,
             ", ".join(f"`{unit}`" for unit in UNITS[metric.kind] if unit) or "none",
-            "lower" if metric.lower_is_better else "higher",
-            "`mean`, `min`, `max`, `median`, `p50` ... `p99.9`" if metric.has_statistics else "",
+            {True: "lower", False: "higher", None: "either"}[metric.lower_is_better],
+            _FORMS[metric.form],
         )
         for metric in METRICS.values()
     ]
     return "# Metrics\n\nWhat an objective can be about: `METRIC.STATISTIC[@stageN] <= BOUND`.\n\n" + _table(
-        ("metric", "meaning", "units", "better is", "statistics"), rows
+        ("metric", "meaning", "units", "better is", "written with"), rows
     )
+
+
+#: What stands behind a metric's name.
+_FORMS: Final[Mapping[Form, str]] = {
+    "statistic": "`.mean`, `.min`, `.max`, `.median`, `.p50` ... `.p99.9`",
+    "bounds": "`(ttft <= 500ms, tpot <= 30ms)`",
+    "named": "`(NAME)`",
+    "plain": "",
+}
 
 
 def _table(headers: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

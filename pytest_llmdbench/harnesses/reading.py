@@ -51,6 +51,8 @@ def read_run(harness: Harness, folders: Sequence[Path], folder: Path) -> Result:
     write_table(folder / TABLE, _shifted(streams, shifts))
     table = RequestTable(folder / TABLE)
     if not len(table):
+        if any(one.whole.requests.completed + one.whole.requests.failures for one in own):
+            raise HarnessError(f"{folder}: {harness.name} counts requests and recorded none of them")
         return own[0]
     stages = tuple(
         _stage(table, index, [one.stages[index] for one in own], folder) for index in range(len(own[0].stages))

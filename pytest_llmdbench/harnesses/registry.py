@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 from pytest_llmdbench.errors import DeclarationError, nearest
@@ -15,6 +16,19 @@ if TYPE_CHECKING:
 AT: Final = "@"
 
 
+#: Name -> module and class, imported when it is asked for; the class takes a version, None for its default one.
+_BUILT_IN: Final[Mapping[str, tuple[str, str]]] = {
+    "inference-perf": ("inference_perf", "InferencePerf"),
+    "guidellm": ("guidellm", "Guidellm"),
+    "vllm-benchmark": ("vllm_bench", "VllmBench"),
+    "inferencemax": ("inferencemax", "InferenceMax"),
+    "aiperf": ("aiperf", "Aiperf"),
+    "priority-mix": ("priority_mix", "PriorityMix"),
+    "lm-eval": ("lm_eval", "LmEval"),
+    "nop": ("nop", "Nop"),
+}
+
+
 class Harnesses:
     """The harnesses there are: ``added`` by other packages, whose names come first, and the built-in ones."""
 
@@ -24,7 +38,7 @@ class Harnesses:
     @property
     def names(self) -> tuple[str, ...]:
         """All names, the built-in ones first, in the order that tables show them."""
-        return tuple(dict.fromkeys([*_makers(), *self._added]))
+        return tuple(dict.fromkeys([*_BUILT_IN, *self._added]))
 
     def __call__(self, name: str) -> Harness:
         """The harness that ``NAME`` or ``NAME@VERSION`` means.
@@ -45,12 +59,6 @@ class Harnesses:
 
 @cache
 def _built_in(name: str, version: str | None) -> Harness:
-    return _makers()[name](version)
-
-
-@cache
-def _makers() -> Mapping[str, Callable[[str | None], Harness]]:
-    """Name -> what makes it in a version, None for the default one; raises DeclarationError for one it has not."""
-    from pytest_llmdbench.harnesses.inference_perf import InferencePerf
-
-    return {"inference-perf": InferencePerf}
+    module, made = _BUILT_IN[name]
+    make: Callable[[str | None], Harness] = getattr(import_module(f"pytest_llmdbench.harnesses.{module}"), made)
+    return make(version)

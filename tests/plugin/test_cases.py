@@ -15,42 +15,42 @@ def run_folder(project: pytest.Pytester) -> Path:
 
 
 def test_a_case_that_meets_its_objectives_passes_and_is_in_the_table(project: pytest.Pytester) -> None:
-    done = project.runpytest_subprocess("--scenario=one", "--llmd-slo=e2e.p99<=20s,error_rate<=0.1%")
+    done = project.runpytest_subprocess("--scenario=one", "--llmd-slo=e2e.max<=20s,error_rate<=0.1%")
     assert done.ret == 0
     done.stdout.fnmatch_lines(["case*requests*TTFT*TPOT*ITL*E2E*verdict", "one-quick-load-short * 3 *PASS"])
     done.stdout.fnmatch_lines(["stack one: up in * s, 1 load, down in * s", "results: *"])
 
 
 def test_a_missed_objective_fails_and_is_named_with_value_and_bound(project: pytest.Pytester) -> None:
-    done = project.runpytest_subprocess("--scenario=one", "--llmd-slo=e2e.p99<=1us,error_rate<=0.1%")
+    done = project.runpytest_subprocess("--scenario=one", "--llmd-slo=e2e.max<=1us,error_rate<=0.1%")
     assert done.ret == 1
     done.stdout.fnmatch_lines(
         [
             "FAIL: 1 of 2 objectives missed",
-            "MISSED *e2e.p99 * us *<= 1 us *(--llmd-slo)",
+            "MISSED *e2e.max * us *<= 1 us *(--llmd-slo)",
             "ok *error_rate *0% *<= 0.1%*",
         ]
     )
-    done.stdout.fnmatch_lines(["missed by one-quick-load-short: e2e.p99 <= 1 us (measured * us)"])
+    done.stdout.fnmatch_lines(["missed by one-quick-load-short: e2e.max <= 1 us (measured * us)"])
     done.stdout.no_fnmatch_line("*Traceback*")
 
 
 def test_an_objective_in_the_marker_is_nearer_than_the_scenario_and_farther_than_the_option(
     project: pytest.Pytester,
 ) -> None:
-    (project.path / "scenarios/one.yaml").write_text("harness: quick-load\nslo: [e2e.p99 <= 1us]\n")
+    (project.path / "scenarios/one.yaml").write_text("harness: quick-load\nslo: [e2e.max <= 1us]\n")
     project.makepyfile(
         test_bench="""
         import pytest
 
         @pytest.mark.workload("short")
-        @pytest.mark.slo("e2e.p99 <= 20s")
+        @pytest.mark.slo("e2e.max <= 20s")
         def test_chat(result, slo):
             slo.verify(result)
         """
     )
     assert project.runpytest_subprocess("--scenario=one").ret == 0
-    done = project.runpytest_subprocess("--scenario=one", "--llmd-slo=e2e.p99<=2us")
+    done = project.runpytest_subprocess("--scenario=one", "--llmd-slo=e2e.max<=2us")
     assert done.ret == 1
     done.stdout.fnmatch_lines(["MISSED *<= 2 us*"])
 
@@ -65,7 +65,7 @@ def test_a_load_that_the_test_forgot_to_judge_is_judged(project: pytest.Pytester
             run()
         """
     )
-    done = project.runpytest_subprocess("--scenario=one", "--llmd-slo=e2e.p99<=1us")
+    done = project.runpytest_subprocess("--scenario=one", "--llmd-slo=e2e.max<=1us")
     assert done.ret == 1
     done.stdout.fnmatch_lines(["FAIL: 1 of 1 objective missed"])
 
@@ -91,13 +91,13 @@ def test_a_test_may_run_its_load_several_times_with_overrides(project: pytest.Py
 
 
 def test_everything_needed_to_repeat_a_case_is_in_its_folder(project: pytest.Pytester) -> None:
-    project.runpytest_subprocess("--scenario=one", "--llmd-overrides=requests=2", "--llmd-slo=e2e.p99<=20s")
+    project.runpytest_subprocess("--scenario=one", "--llmd-overrides=requests=2", "--llmd-slo=e2e.max<=20s")
     (folder,) = (path for path in run_folder(project).iterdir() if path.is_dir())
     case = json.loads((folder / "case.json").read_text())
     assert case["scenario_origins"]["simulator.itl"] == "scenarios/one.yaml:2"
     assert "--llmd-overrides=requests=2" in case["provenance"]["command_line"]
     assert case["provenance"]["versions"]["pytest"]
-    assert case["objectives"] == [{"objective": "e2e.p99 <= 20 s", "origin": "--llmd-slo"}]
+    assert case["objectives"] == [{"objective": "e2e.max <= 20 s", "origin": "--llmd-slo"}]
     assert "requests: 2" in (folder / "workload.yaml").read_text()
     result = json.loads((folder / "result.json").read_text())
     assert result["whole"]["requests"]["completed"] == 2
@@ -152,7 +152,7 @@ def test_a_case_with_several_runs_shows_the_numbers_and_the_folder_of_its_worst(
         import pytest
 
         @pytest.mark.workload("short")
-        @pytest.mark.slo("e2e.p99 <= 800ms")
+        @pytest.mark.slo("e2e.max <= 800ms")
         def test_chat(run, slo):
             slo.judge(run(tokens=20))
             slo.judge(run())
@@ -209,9 +209,9 @@ def test_failures_above_the_sane_share_fail_before_any_objective(project: pytest
             slo.verify(run())
         """
     )
-    done = project.runpytest_subprocess("--scenario=one", "--llmd-slo=e2e.p99<=20s")
+    done = project.runpytest_subprocess("--scenario=one", "--llmd-slo=e2e.max<=20s")
     assert done.ret == 1
-    done.stdout.fnmatch_lines(["FAIL: no request completed, of 3 sent (3 x error)", "NOT REPORTED  e2e.p99*"])
+    done.stdout.fnmatch_lines(["FAIL: no request completed, of 3 sent (3 x error)", "NOT REPORTED  e2e.max*"])
 
 
 def test_a_stack_stand_in_that_was_overloaded_makes_the_case_invalid(project: pytest.Pytester) -> None:
@@ -228,7 +228,7 @@ def test_a_stack_stand_in_that_was_overloaded_makes_the_case_invalid(project: py
             return {"lame": Lame}
         """
     )
-    done = project.runpytest_subprocess("--scenario=one", "--llmd-set=deploy=lame", "--llmd-slo=e2e.p99<=20s", "-v")
+    done = project.runpytest_subprocess("--scenario=one", "--llmd-set=deploy=lame", "--llmd-slo=e2e.max<=20s", "-v")
     assert done.ret == 1
     done.stdout.fnmatch_lines(["*::test_chat* INVALID*", "INVALID: the simulator could not keep its own time*"])
 
@@ -252,7 +252,7 @@ def test_no_stack_is_held_while_a_load_program_is_installed(project: pytest.Pyte
 
 
 def test_junit_has_every_number_as_a_property(project: pytest.Pytester) -> None:
-    project.runpytest_subprocess("--scenario=one", "--junitxml=j.xml", "--llmd-slo=e2e.p99<=20s")
+    project.runpytest_subprocess("--scenario=one", "--junitxml=j.xml", "--llmd-slo=e2e.max<=20s")
     properties = {
         found.get("name"): found.get("value") for found in ElementTree.parse(project.path / "j.xml").iter("property")
     }

@@ -190,7 +190,7 @@ def test_a_killed_worker_fails_its_case_and_the_stack_serves_the_next_one(
 def test_stopping_at_the_first_failure_leaves_nothing(
     project: pytest.Pytester, start: Callable[..., Session], workers: tuple[str, ...], option: str
 ) -> None:
-    session = start("--scenario=one,two", "--llmd-workload=short,long", "--llmd-slo=e2e.p99<=1us",
+    session = start("--scenario=one,two", "--llmd-workload=short,long", "--llmd-slo=e2e.max<=1us",
                     "--llmd-overrides=requests=3", option, *workers)  # fmt: skip
     session.end()
     assert session.process.returncode in (pytest.ExitCode.TESTS_FAILED, pytest.ExitCode.INTERRUPTED)
