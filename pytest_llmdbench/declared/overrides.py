@@ -41,7 +41,7 @@ def apply_overrides(
     for key, value in overrides.items():
         # Upstream's flat profiles hold keys with dots or dashes in them: a key that stands there literally is that key.
         literal = "." not in key and "[" not in key
-        places = [path for path, _ in _leaves(tree) if path[-1] == key] if literal else _exact(tree, key, known_keys)
+        places = [path for path, _ in _leaves(tree) if _named(path, key)] if literal else _exact(tree, key, known_keys)
         if (
             not places
             and literal
@@ -60,9 +60,15 @@ def apply_overrides(
     return tree
 
 
+def _named(path: KeyPath, key: str) -> bool:
+    """Whether a leaf has that name; of a dotted text as its key (``profile.streams``) the last part is one as well."""
+    return str(path[-1]) == key or str(path[-1]).rpartition(".")[2] == key
+
+
 def _exact(tree: dict[str, Any], key: str, known_keys: Collection[str]) -> list[KeyPath]:
-    if key in tree:
-        return [(key,)]
+    literal = [path for path, _ in _leaves(tree) if path[-1] == key]
+    if literal:
+        return literal
     path: KeyPath = tuple(
         int(part) if part.lstrip("-").isdigit() else part for part in re.sub(r"\[(-?\d+)\]", r".\1", key).split(".")
     )

@@ -73,3 +73,21 @@ def test_values_are_yaml_and_commas_inside_brackets_or_quotes_do_not_split() -> 
     assert parse_overrides("a=[1, 2],b='x,y',c=true,d=null,e=1.5", "o") == {
         "a": [1, 2], "b": "x,y", "c": True, "d": None, "e": 1.5,
     }  # fmt: skip
+
+
+def test_a_key_that_is_a_dotted_text_is_found_by_its_whole_and_by_its_last_part() -> None:
+    profile = {
+        "spec": {"profile": {"kind": "concurrent"}},
+        "benchmarks": [{"profile.streams": 300}, {"profile.streams": 1}],
+    }
+    for key in ("streams", "profile.streams"):
+        assert apply_overrides(profile, {key: 2}, frozenset(), "here")["benchmarks"] == [{"profile.streams": 2}] * 2
+
+
+def test_a_flag_that_a_flat_profile_does_not_say_is_added_where_the_program_knows_it() -> None:
+    assert apply_overrides({"num-prompts": 5}, {"temperature": 0}, frozenset({"temperature"}), "here") == {
+        "num-prompts": 5,
+        "temperature": 0,
+    }
+    with pytest.raises(DeclarationError, match="'temperature' matches nothing"):
+        apply_overrides({"load": {"stages": []}}, {"temperature": 0}, frozenset({"temperature"}), "here")
