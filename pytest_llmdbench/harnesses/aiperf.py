@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
 
 from pytest_llmdbench.errors import DeclarationError
-from pytest_llmdbench.harnesses import aiperf_files, aiperf_profile, aiperf_requests
+from pytest_llmdbench.harnesses import aiperf_files, aiperf_profile, aiperf_requests, paced
 from pytest_llmdbench.harnesses.environments import Environment
 from pytest_llmdbench.harnesses.harness import STDOUT, Command, Place, PlannedStage, Profile, Progress
 from pytest_llmdbench.harnesses.locks import lock
@@ -65,6 +65,10 @@ class Aiperf:
     def expected_seconds(self, profile: Profile) -> float | None:
         """Wall seconds from start to end, about; None for replays, and for closed loops of a number of requests."""
         return aiperf_profile.expected_seconds(profile, self.version)
+
+    def at_rate(self, profile: Profile, rate: float, seconds: float) -> Profile:
+        """The same load at one rate for some seconds. Raises DeclarationError where it is sent at no rate."""
+        return paced.aiperf(profile, rate, seconds, self.version)
 
     def prepare(self, say: Say) -> None:
         """Install the program if it is not there yet. Raises HarnessError with the way out."""

@@ -1,16 +1,16 @@
-"""What stands in a file of a load program, asked for by name and checked; what is wrong names file and field."""
+"""What stands in a file of a load program, and the tables that say what its fields are in canonical units."""
 
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
-from pytest_llmdbench.errors import HarnessError
+from pytest_llmdbench.errors import HarnessError, LlmdError
+from pytest_llmdbench.fields import CheckedFields
 from pytest_llmdbench.results.result import Distribution
 
 #: Statistics by the names that load programs give them; a percentile is told by its number.
@@ -37,12 +37,10 @@ class Mapped:
 
 
 @dataclass(frozen=True, slots=True)
-class Fields:
-    """An object of fields in a file; ``file`` and ``above`` are what errors call it."""
+class Fields(CheckedFields):
+    """An object of fields in a load program's file."""
 
-    file: str
-    data: Mapping[str, Any]
-    above: str = ""
+    error: ClassVar[type[LlmdError]] = HarnessError
 
     @classmethod
     def load(cls, path: Path, absent: str) -> Fields:
@@ -62,68 +60,12 @@ class Fields:
             raise HarnessError(f"{file}: {f'{above!r} is ' if above else ''}not an object of fields")
         return cls(str(file), data, above)
 
-    def wrong(self, field: str, expected: str, found: object) -> HarnessError:
-        """The error on a field that is not as it should be."""
-        return HarnessError(f"{self.file}: '{self._name(field)}' should be {expected}, not {str(found)[:60]!r}")
-
-    def get(self, field: str) -> Any:
-        """The value of a dotted field; None where it, or anything above it, is absent."""
-        value: Any = self.data
-        passed = ""
-        for part in field.split("."):
-            if value is None:
-                return None
-            if not isinstance(value, Mapping):
-                raise self.wrong(passed, "an object of fields", value)
-            value = value.get(part)
-            passed = f"{passed}.{part}".lstrip(".")
-        return value
-
-    def below(self, field: str) -> Fields:
-        """The object at ``field``, empty where it is absent."""
-        found = self.get(field)
-        if found is not None and not isinstance(found, Mapping):
-            raise self.wrong(field, "an object of fields", found)
-        return Fields(self.file, found or {}, self._name(field))
-
     def items(self, field: str) -> Sequence[Any]:
         """The list at ``field``, empty where it is absent."""
         found = self.get(field)
         if found is not None and not isinstance(found, list):
             raise self.wrong(field, "a list", found)
         return found or ()
-
-    def text(self, field: str) -> str | None:
-        """The text at ``field``."""
-        found = self.get(field)
-        if found is not None and not isinstance(found, str):
-            raise self.wrong(field, "a text", found)
-        return found
-
-    def number(self, field: str, scale: float = 1.0) -> float | None:
-        """The number at ``field``, times ``scale``."""
-        return self._checked(field, self.get(field), scale)
-
-    def count(self, field: str) -> int | None:
-        """The whole number at ``field``, 0 or more."""
-        value = self.number(field)
-        if value is not None and (value < 0 or value != int(value)):
-            raise self.wrong(field, "a count", value)
-        return None if value is None else int(value)
-
-    def needed_number(self, field: str) -> float:
-        """As :meth:`number`, of a field that the file cannot be without."""
-        value = self.number(field)
-        if value is None:
-            raise self.wrong(field, "a number", None)
-        return value
-
-    def needed_count(self, field: str) -> int:
-        """As :meth:`count`, of a field that the file cannot be without."""
-        value = self.count(field)
-        if value is None:
-            raise self.wrong(field, "a count", None)
-        return value
 
     def distribution(self, field: str, scale: float = 1.0) -> Distribution | None:
         """The distribution at ``field``, an object of statistics; None where it has none, as when nothing completed."""
@@ -138,7 +80,7 @@ class Fields:
             if not (match or key in _NAMED or key == "median"):
                 continue
             # A name may hold a dot (p99.9), so it is not asked for as a path.
-            value = self._checked(key, self.data[key], scale)
+            value = self.checked(key, self.data[key], scale)
             if value is None:
                 continue
             if key in _NAMED:
@@ -166,16 +108,3 @@ class Fields:
             if value is not None:
                 found.setdefault(one.name, value)
         return found
-
-    def _checked(self, field: str, value: object, scale: float) -> float | None:
-        if value is None:
-            return None
-        try:
-            if not isinstance(value, bool) and isinstance(value, int | float) and math.isfinite(value):
-                return float(value) * scale
-        except OverflowError:  # a whole number of hundreds of digits
-            pass
-        raise self.wrong(field, "a number", value)
-
-    def _name(self, field: str) -> str:
-        return f"{self.above}.{field}" if self.above else field

@@ -12,13 +12,14 @@ from typing import Any, Final, Literal
 
 import yaml
 
-from pytest_llmdbench.harnesses import guidellm_files, guidellm_profile, guidellm_requests
+from pytest_llmdbench.harnesses import guidellm_files, guidellm_profile, guidellm_requests, paced
 from pytest_llmdbench.harnesses.environments import Environment
 from pytest_llmdbench.harnesses.guidellm_keys import KINDS, known_keys
 from pytest_llmdbench.harnesses.guidellm_report import RESULTS
 from pytest_llmdbench.harnesses.guidellm_tokenizer import for_prompts
 from pytest_llmdbench.harnesses.harness import STDERR, Command, Place, PlannedStage, Profile, Progress
 from pytest_llmdbench.harnesses.locks import lock
+from pytest_llmdbench.harnesses.sections import default, subsection
 from pytest_llmdbench.results.request import Request
 from pytest_llmdbench.results.result import Purpose, Result
 from pytest_llmdbench.say import Say
@@ -42,6 +43,12 @@ AHEAD: Final = 32
 QUEUED: Final = 0.5
 #: Prompts that a data loader with processes of its own makes in advance, of the releases that can be told.
 PREFETCH: Final = 64
+
+#: It uses torch as a loader of data alone: what stands in for it, and the word to a library that there is none.
+WITHOUT_TORCH: Final[Mapping[str, str]] = {
+    "PYTHONPATH": str(Path(__file__).with_name("torch_shim")),
+    "USE_TORCH": "0",
+}
 
 _PROGRESS: Final = re.compile(rb"Benchmark (\d+) \(.*?errored=(\d+)")
 
@@ -68,6 +75,10 @@ class Guidellm:
         """Wall seconds from start to end, about; None for closed loops without a duration, replays and searches."""
         return guidellm_profile.expected_seconds(profile, self.version)
 
+    def at_rate(self, profile: Profile, rate: float, seconds: float) -> Profile:
+        """The same load at one rate for some seconds. Raises DeclarationError where it is sent at no rate."""
+        return paced.guidellm(profile, rate, seconds)
+
     def prepare(self, say: Say) -> None:
         """Install the program if it is not there yet. Raises HarnessError with the way out."""
         self.environment.prepare(say)
@@ -84,7 +95,7 @@ class Guidellm:
             "GUIDELLM__MP_MAX_PENDING_BUFFER_PERCENT": f"{_queued(spec, planned):.9f}",
         }
         if place.programs == "prepared":
-            env |= {"PYTHONPATH": str(Path(__file__).with_name("torch_shim")), "USE_TORCH": "0"}
+            env |= WITHOUT_TORCH
         else:
             env["PYTHONPATH"] = ""
         if Path(str(spec["tokenizer"]["model"])).is_dir():
@@ -133,25 +144,25 @@ def _watch(log: Path) -> Callable[[], Progress]:
 def _scenario(profile: Profile, endpoint: Endpoint, place: Place, known: frozenset[str]) -> dict[str, Any]:
     """The profile, with what only the run knows, and with our defaults where it is silent."""
     scenario: dict[str, Any] = {key: deepcopy(value) for key, value in profile.items() if value is not None}
-    spec = _section(scenario, "spec")
+    spec = subsection(scenario, "spec")
     for key in ("backend", "tokenizer", "data_loader", "seed", "metrics"):
-        section = _section(spec, key)
+        section = subsection(spec, key)
         spec[key] = {"kind": section.pop("kind", None) or KINDS[key], **section}
     backend, tokenizer = spec["backend"], spec["tokenizer"]
     backend["target"] = endpoint.url
-    _default(backend, {"model": endpoint.model})
-    _default(tokenizer, {"model": endpoint.tokenizer})
+    default(backend, {"model": endpoint.model})
+    default(tokenizer, {"model": endpoint.tokenizer})
     # A profile that names the model means its tokenizer, which need not have the model's name.
     if tokenizer["model"] == endpoint.model:
         tokenizer["model"] = endpoint.tokenizer
     tokenizer["model"] = for_prompts(str(tokenizer["model"]), place.folder.absolute())
     loader = {"prefetch_factor": PREFETCH} if "prefetch_factor" in known else {}
-    _default(spec["data_loader"], {"num_workers": 1, **loader})
-    _default(spec["seed"], {"value": SEED})
+    default(spec["data_loader"], {"num_workers": 1, **loader})
+    default(spec["seed"], {"value": SEED})
     if place.index:
         spec["seed"]["value"] = int(spec["seed"]["value"]) + place.index * SEEDS_APART
     # Prompts and answers would make most of the report.
-    _default(spec["metrics"], {"sample_size": 0})
+    default(spec["metrics"], {"sample_size": 0})
     spec["outputs"] = [{"kind": "json", "path": str(place.inside / RESULTS)}]
     return scenario
 
@@ -187,16 +198,3 @@ def _queued(spec: Mapping[str, Any], planned: Sequence[PlannedStage]) -> float:
 def _workers(own: int | None) -> int:
     """Processes that send: all processors but one, or half of them where the stack may be here too; 8 are enough."""
     return min(8, max(1, (os.cpu_count() or 1) // 2 if own is None else own - 1))
-
-
-def _section(tree: dict[str, Any], key: str) -> dict[str, Any]:
-    """The mapping below ``key``, made there if there is none."""
-    value = dict(tree.get(key) or {})
-    tree[key] = value
-    return value
-
-
-def _default(tree: dict[str, Any], values: Mapping[str, Any]) -> None:
-    for key, value in values.items():
-        if tree.get(key) is None:
-            tree[key] = value

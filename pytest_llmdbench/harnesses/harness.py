@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Final, Literal, Protocol
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from pytest_llmdbench.results.request import Request
 from pytest_llmdbench.results.result import Purpose, Result
@@ -124,4 +124,16 @@ class Harness(Protocol):
 
         Raises:
             HarnessError: as :meth:`read`, also while they are read.
+        """
+
+
+@runtime_checkable
+class Paced(Protocol):
+    """A harness whose load can be told to go at one rate; one that has no such load does not have the method."""
+
+    def at_rate(self, profile: Profile, rate: float, seconds: float) -> Profile:
+        """The load of ``profile`` in one stage, at ``rate`` requests a second for ``seconds``; pure.
+
+        Raises:
+            DeclarationError: the load is sent at no rate: a closed loop, a trace.
         """

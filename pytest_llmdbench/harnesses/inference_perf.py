@@ -11,7 +11,7 @@ import yaml
 
 from pytest_llmdbench.declared.tokens import DATASET_OPTION
 from pytest_llmdbench.errors import HarnessError
-from pytest_llmdbench.harnesses import inference_perf_files, inference_perf_profile, inference_perf_requests
+from pytest_llmdbench.harnesses import inference_perf_files, inference_perf_profile, inference_perf_requests, paced
 from pytest_llmdbench.harnesses.environments import Environment
 from pytest_llmdbench.harnesses.harness import STDOUT, Command, Place, PlannedStage, Profile, Progress
 from pytest_llmdbench.harnesses.inference_perf_config import brought, configuration, from_hub
@@ -57,6 +57,10 @@ class InferencePerf:
     def expected_seconds(self, profile: Profile) -> float | None:
         """Wall seconds from start to end, about; None for closed loops, replays and sweeps."""
         return inference_perf_profile.expected_seconds(profile, self.version)
+
+    def at_rate(self, profile: Profile, rate: float, seconds: float) -> Profile:
+        """The same load at one rate for some seconds. Raises DeclarationError where it is sent at no rate."""
+        return paced.inference_perf(profile, rate, seconds)
 
     def prepare(self, say: Say) -> None:
         """Install the program if it is not there yet. Raises HarnessError with the way out."""

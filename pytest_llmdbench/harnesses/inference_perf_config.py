@@ -12,6 +12,7 @@ from typing import Any, Final
 from pytest_llmdbench.harnesses.harness import Place, PlannedStage, Profile
 from pytest_llmdbench.harnesses.inference_perf_keys import is_0_6
 from pytest_llmdbench.harnesses.inference_perf_profile import SESSION_DATA, SESSION_LOAD
+from pytest_llmdbench.harnesses.sections import default, subsection
 from pytest_llmdbench.stacks.spec import Endpoint
 
 #: Where a profile has no seed: two runs of one profile send the same prompts.
@@ -45,19 +46,19 @@ def configuration(
 ) -> dict[str, Any]:
     """The whole configuration of a version of the program; ``stages`` are those of the profile."""
     config: dict[str, Any] = {key: deepcopy(value) for key, value in profile.items() if value is not None}
-    server = _section(config, "server")
+    server = subsection(config, "server")
     server["base_url"] = endpoint.url
-    _default(server, {"type": "vllm", "model_name": endpoint.model})
-    tokenizer = _section(config, "tokenizer")
-    _default(tokenizer, {"pretrained_model_name_or_path": endpoint.tokenizer})
+    default(server, {"type": "vllm", "model_name": endpoint.model})
+    tokenizer = subsection(config, "tokenizer")
+    default(tokenizer, {"pretrained_model_name_or_path": endpoint.tokenizer})
     # A profile that names the model means its tokenizer, which need not have the model's name.
     if tokenizer["pretrained_model_name_or_path"] == endpoint.model:
         tokenizer["pretrained_model_name_or_path"] = endpoint.tokenizer
-    _section(config, "storage")["local_storage"] = {"path": str(place.inside)}
-    _report(_section(_section(config, "report"), "request_lifecycle"), version)
-    load = _section(config, "load")
+    subsection(config, "storage")["local_storage"] = {"path": str(place.inside)}
+    _report(subsection(subsection(config, "report"), "request_lifecycle"), version)
+    load = subsection(config, "load")
     at_once = _at_once(load, stages)
-    _default(
+    default(
         load,
         {
             "num_workers": _workers(place.processors),
@@ -67,11 +68,11 @@ def configuration(
         },
     )
     # Lengths of random data need no total_count: the program raises it to what its longest stage sends.
-    data = _section(config, "data")
+    data = subsection(config, "data")
     seeds = [(load, "base_seed")]
     if data.get("type") in SEEDED:
-        section = _section(data, data["type"])
-        _default(section, {"seed": SEED})
+        section = subsection(data, data["type"])
+        default(section, {"seed": SEED})
         seeds.append((section, "seed"))
     if place.index:
         for section, key in seeds:
@@ -108,12 +109,12 @@ def _report(lifecycle: dict[str, Any], version: str) -> None:
     lifecycle.update({"summary": True, "per_stage": True, "per_request": True})
     if not is_0_6(version):
         # Prompts, answers and raw chunks would make most of the file of single requests.
-        _default(
-            _section(lifecycle, "per_request_fields"),
+        default(
+            subsection(lifecycle, "per_request_fields"),
             {"request": False, "response": False, "response_chunks": False, "computed_metrics": True},
         )
     # A stream's events are not tokens: count what the server says it made.
-    _default(lifecycle, {"use_server_output_tokens": True})
+    default(lifecycle, {"use_server_output_tokens": True})
 
 
 def _at_once(load: Mapping[str, Any], stages: Sequence[PlannedStage]) -> int:
@@ -125,16 +126,3 @@ def _at_once(load: Mapping[str, Any], stages: Sequence[PlannedStage]) -> int:
 def _workers(own: int | None) -> int:
     """Worker processes: one a processor; half of them where the stack may be on the same machine; 8 are enough."""
     return min(8, max(1, (os.cpu_count() or 1) // 2 if own is None else own))
-
-
-def _section(tree: dict[str, Any], key: str) -> dict[str, Any]:
-    """The mapping below ``key``, made there if there is none."""
-    value = dict(tree.get(key) or {})
-    tree[key] = value
-    return value
-
-
-def _default(tree: dict[str, Any], values: Mapping[str, Any]) -> None:
-    for key, value in values.items():
-        if tree.get(key) is None:
-            tree[key] = value

@@ -47,6 +47,10 @@ class InferenceMax:
         """Wall seconds from start to end, about; None for closed loops, traces and rising rates."""
         return self._bench.expected_seconds(profile)
 
+    def at_rate(self, profile: Profile, rate: float, seconds: float) -> Profile:
+        """The same load at one rate for some seconds. Raises DeclarationError where it is sent at no rate."""
+        return self._bench.at_rate(profile, rate, seconds)
+
     def prepare(self, say: Say) -> None:
         """Install vLLM for the CPU if it is not there yet. Raises HarnessError with the way out."""
         self._bench.prepare(say)

@@ -16,7 +16,7 @@ from typing import Any, Final, Literal
 
 from pytest_llmdbench import __version__
 from pytest_llmdbench.errors import DeclarationError
-from pytest_llmdbench.harnesses import priority_mix_client, priority_mix_files
+from pytest_llmdbench.harnesses import paced, priority_mix_client, priority_mix_files
 from pytest_llmdbench.harnesses.harness import Command, Place, PlannedStage, Profile, Progress
 from pytest_llmdbench.harnesses.priority_mix_files import CONFIG
 from pytest_llmdbench.harnesses.priority_mix_profile import KEYS, mix
@@ -52,6 +52,10 @@ class PriorityMix:
     def expected_seconds(self, profile: Profile) -> float | None:
         """Wall seconds from start to end, where the server keeps up."""
         return mix(profile).duration_s + START_S
+
+    def at_rate(self, profile: Profile, rate: float, seconds: float) -> Profile:
+        """The same load at one rate for some seconds. Raises DeclarationError where it is sent at no rate."""
+        return paced.priority_mix(profile, rate, seconds)
 
     def prepare(self, say: Say) -> None:
         """There is nothing to install."""

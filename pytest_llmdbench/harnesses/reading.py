@@ -11,17 +11,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pytest_llmdbench.errors import HarnessError
 from pytest_llmdbench.harnesses.harness import CLOCK, Harness
-from pytest_llmdbench.results.distributions import distribution, histogram_distribution
+from pytest_llmdbench.results.distributions import distribution
 from pytest_llmdbench.results.request import Request
 from pytest_llmdbench.results.result import UNLABELLED, Distribution, Requests, Result, Stage
 from pytest_llmdbench.results.table import TABLE, RequestTable, write_table
-
-#: Latencies that are one number a request.
-_BY_REQUEST: Final = ("ttft", "tpot", "e2e", "normalized_tpot")
+from pytest_llmdbench.results.table_statistics import latencies_of, lengths_of, tokens_per_event
 
 
 def read_run(harness: Harness, folders: Sequence[Path], folder: Path) -> Result:
@@ -90,9 +88,8 @@ def _stage(table: RequestTable, index: int | None, own: Sequence[Stage], folder:
     duration = float(ended.max()) - first if len(ended) else None
     requests = _requests(table, index, own, folder)
     prompt, output = table.values("prompt_tokens", index), table.values("output_tokens", index)
-    streamed = {name: distribution(table.values(name, index)) for name in _BY_REQUEST}
-    streamed["itl"] = histogram_distribution(table.gaps(index)) or _only(own, lambda one: one.latencies.get("itl"))
-    lengths = {"prompt": distribution(prompt), "output": distribution(output)}
+    latencies = latencies_of(table, index)
+    gaps = None if "itl" in latencies else _only(own, lambda one: one.latencies.get("itl"))
     span = float(sent.max()) - first
     lag = distribution(table.values("lag", index, None))
     closed = any(one.concurrency is not None for one in own)
@@ -107,9 +104,9 @@ def _stage(table: RequestTable, index: int | None, own: Sequence[Stage], folder:
         prompt_tokens_per_second=_rate(float(prompt.sum()), duration) if len(prompt) else None,
         output_tokens_per_second=_rate(float(output.sum()), duration) if len(output) else None,
         requests_per_second=_rate(requests.completed, duration),
-        tokens_per_event=_tokens_per_event(table, index),
-        latencies={name: one for name, one in streamed.items() if one is not None},
-        lengths={name: one for name, one in lengths.items() if one is not None},
+        tokens_per_event=tokens_per_event(table, index),
+        latencies=latencies | ({"itl": gaps} if gaps is not None else {}),
+        lengths=lengths_of(table, index),
         # A closed loop plans no times, whatever a program notes of its queue.
         schedule_lag=None if closed else lag or _latest(own),
     )
@@ -133,15 +130,6 @@ def _requests(table: RequestTable, index: int | None, own: Sequence[Stage], fold
         failed = table.errors(index)
     unfinished = max(table.count(index, "unfinished"), sum(one.requests.unfinished for one in own))
     return Requests(completed, failed, unfinished)
-
-
-def _tokens_per_event(table: RequestTable, index: int | None) -> float | None:
-    import numpy as np
-
-    chosen = table.chosen(index, "completed")
-    events, tokens = table.column("events")[chosen], table.column("output_tokens")[chosen]
-    known = ~np.isnan(events) & ~np.isnan(tokens) & (events > 0)
-    return float(tokens[known].sum() / events[known].sum()) if known.any() else None
 
 
 def _rate(amount: float, seconds: float | None) -> float | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from pytest_llmdbench.errors import DeclarationError
-from pytest_llmdbench.harnesses import vllm_bench_files, vllm_bench_profile, vllm_bench_requests
+from pytest_llmdbench.harnesses import paced, vllm_bench_files, vllm_bench_profile, vllm_bench_requests
 from pytest_llmdbench.harnesses.harness import STDOUT, Command, Place, PlannedStage, Profile, Progress
 from pytest_llmdbench.harnesses.vllm_bench_files import RESULTS
 from pytest_llmdbench.harnesses.vllm_bench_profile import BACKEND, ENDPOINTS, FROM_FILE
@@ -58,6 +58,10 @@ class VllmBench:
     def expected_seconds(self, profile: Profile) -> float | None:
         """Wall seconds from start to end, about; None for closed loops, traces and rising rates."""
         return vllm_bench_profile.expected_seconds(profile)
+
+    def at_rate(self, profile: Profile, rate: float, seconds: float) -> Profile:
+        """The same load at one rate for some seconds. Raises DeclarationError where it is sent at no rate."""
+        return paced.vllm_bench(profile, rate, seconds)
 
     def prepare(self, say: Say) -> None:
         """Install vLLM for the CPU if it is not there yet. Raises HarnessError with the way out."""
