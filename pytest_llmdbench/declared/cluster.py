@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PositiveInt
 
 from pytest_llmdbench.declared.pods import Quantity
 from pytest_llmdbench.declared.strict import Strict
@@ -29,6 +29,19 @@ class Accelerator(Strict):
     label: str = Field(default="nvidia.com/gpu.product", description="Node label that names the product.")
     product: str | None = Field(
         default=None, description="Value of that label, as in NVIDIA-H100-80GB-HBM3. Default: any GPU."
+    )
+    price_per_hour: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = Field(
+        default=None,
+        description="Price of one GPU for an hour, in the currency that objectives on cost are in. Default: that of "
+        "'product' in the price table, in its currency.",
+    )
+    prices: str | None = Field(
+        default=None, description="A price table of your own, in place of the one that comes along: docs/cost.md."
+    )
+    gpus: PositiveInt | None = Field(
+        default=None,
+        description="GPUs of the whole stack, to count their cost. Default: those that are deployed; to be said where "
+        "nobody else knows (endpoint, local).",
     )
 
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from multiprocessing import AuthenticationError
 from multiprocessing.connection import Client, Connection, Listener, answer_challenge, deliver_challenge
+from pathlib import Path
 from typing import Any, Final
 
 from pytest_llmdbench.errors import LlmdError, StandupError
@@ -98,6 +99,8 @@ class Broker:
                 "acquire": lambda key: asdict(self._acquire(key, worker, connection)),
                 "release": lambda key: self._pool.release(key, worker),
                 "reset": self._pool.reset,
+                "scrape": lambda key, interval_s, folder: self._pool.scrape(key, interval_s, Path(folder)),
+                "so_far": self._pool.so_far,
                 "observe": self._pool.observe,
                 "trouble": self._pool.trouble,
                 "say": lambda line: self._say(f"[{worker}] {line}"),
@@ -178,9 +181,19 @@ class RemotePool:
         """See :meth:`StackPool.release`."""
         self._call("release", key)
 
-    def reset(self, key: str) -> None:
+    def reset(self, key: str) -> str | None:
         """See :meth:`StackPool.reset`."""
-        self._call("reset", key)
+        answer: str | None = self._call("reset", key)
+        return answer
+
+    def scrape(self, key: str, interval_s: float, folder: Path) -> None:
+        """See :meth:`StackPool.scrape`; the folder is the controller's as well."""
+        self._call("scrape", key, interval_s, str(folder.absolute()))
+
+    def so_far(self, key: str) -> Mapping[str, Any]:
+        """See :meth:`StackPool.so_far`."""
+        answer: Mapping[str, Any] = self._call("so_far", key)
+        return answer
 
     def observe(self, key: str) -> Mapping[str, Any]:
         """See :meth:`StackPool.observe`."""

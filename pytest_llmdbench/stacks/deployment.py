@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
+from pytest_llmdbench.results.server_metrics.scraped import Look
 from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.spec import Endpoint, StackSpec
 
@@ -19,8 +20,11 @@ class Deployment(Protocol):
             StandupError: it did not come up; what was started is still taken down by :meth:`down`.
         """
 
-    def reset(self) -> None:
-        """Bring the stack to the state that every run starts from (counters, caches); called before each load."""
+    def reset(self) -> str | None:
+        """Bring the stack to the state that every run starts from (counters, caches); called before each load.
+
+        Gives what of it could not be done, None where all was.
+        """
 
     def observe(self) -> Mapping[str, Any]:
         """What the stack says of itself over the window since :meth:`reset`; goes into ``Result.server``."""
@@ -45,6 +49,17 @@ class Watchful(Protocol):
         """What has happened to it since it is up that spoils a load, None while all is well.
 
         Called from another thread about once a second during a load; returns at once.
+        """
+
+
+@runtime_checkable
+class Scrapable(Protocol):
+    """What a deployment may offer besides: the metrics of its servers while a load is on them."""
+
+    def look(self) -> Look:
+        """How all of them are scraped once, during one load. Asks nobody anything yet.
+
+        What it gives is called from another thread, every few seconds until the load is over.
         """
 
 

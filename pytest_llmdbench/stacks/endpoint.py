@@ -12,10 +12,12 @@ from typing import Any, Final
 
 from pytest_llmdbench.declared.scenario import Scenario
 from pytest_llmdbench.errors import StandupError
+from pytest_llmdbench.results.server_metrics.scraped import Look, Target
 from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.kubernetes.session import KubernetesSession
 from pytest_llmdbench.stacks.kubernetes.vantage import Answer, Ask
 from pytest_llmdbench.stacks.kubernetes.verify import completion, completion_trouble, model_trouble
+from pytest_llmdbench.stacks.scrape_http import from_here
 from pytest_llmdbench.stacks.spec import Endpoint, StackSpec
 
 #: One answer may take so long, in seconds.
@@ -32,6 +34,7 @@ class EndpointDeployment:
         self._scenario = Scenario.model_validate(spec.config)
         self._interrupted = threading.Event()
         self._found: Any = None
+        self._url = ""
 
     def up(self) -> Endpoint:
         """Find it and see that it answers a completion with the scenario's model. Raises StandupError."""
@@ -42,7 +45,8 @@ class EndpointDeployment:
                 "(--llmd-stack NAME), one of them"
             )
         if wanted.url is not None and not self._scenario.load_in_cluster:
-            return self._from_here(wanted.url.rstrip("/").removesuffix("/v1"), {})
+            self._url = wanted.url.rstrip("/").removesuffix("/v1")
+            return self._from_here(self._url, {})
         from pytest_llmdbench.stacks.kubernetes.existing import Found
 
         self._found = found = Found(self._key, self._scenario, self._session, self._say, self._interrupted)
@@ -56,10 +60,18 @@ class EndpointDeployment:
         """Make :meth:`up` give up soon."""
         self._interrupted.set()
 
-    def reset(self) -> None:
+    def reset(self) -> str:
         """End what a dead worker still sends; the caches are somebody else's and stay."""
         if self._found is not None:
             self._found.end_loads()
+        return "the caches of an existing endpoint are left as they are"
+
+    def look(self) -> Look:
+        """The metrics that it offers; they count others' requests, too."""
+        if self._found is not None:
+            made: Look = self._found.look()
+            return made
+        return from_here([Target("endpoint", "server", f"{self._url}/metrics")])
 
     def observe(self) -> Mapping[str, Any]:
         """Nothing: what it says of itself is about others' requests, too."""

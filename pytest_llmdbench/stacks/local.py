@@ -9,20 +9,18 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pytest_llmdbench.errors import StandupError
 from pytest_llmdbench.harnesses.tokenizer import simulator_tokenizer
+from pytest_llmdbench.results.server_metrics.scraped import Look, Target
 from pytest_llmdbench.say import Say
+from pytest_llmdbench.stacks.http import Server, ready_trouble
 from pytest_llmdbench.stacks.processes import end, start
+from pytest_llmdbench.stacks.scrape_http import from_here
 from pytest_llmdbench.stacks.spec import Endpoint, StackSpec
-
-#: One request to a running stack may take this long, in seconds.
-_REQUEST_S: Final = 30.0
 
 
 class LocalDeployment:
@@ -37,10 +35,8 @@ class LocalDeployment:
         self._standup_s: float = spec.config["timeouts"]["standup_s"] or 60.0
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = tempfile.TemporaryDirectory(prefix="llmdbench-")
-        self._url = ""
+        self._server = Server("")
         self._interrupted = False
-        # What runs on this machine is not asked for through a proxy.
-        self._http = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def up(self) -> Endpoint:
         """Start the server and return when it has answered a completion. Raises StandupError with what it said."""
@@ -48,26 +44,24 @@ class LocalDeployment:
         config = folder / "simulator.json"
         config.write_text(json.dumps(self._simulator, default=list), encoding="utf-8")
         command = [sys.executable, "-m", "pytest_llmdbench.simulator", "--config", str(config), "--model", self._model]
-        deadline = time.monotonic() + self._standup_s
+        began = time.monotonic()
         with (folder / "stderr.log").open("wb") as log:
             process = start([*command, "--host", "127.0.0.1", "--port", "0"], stdout=subprocess.PIPE, stderr=log)
         self._process = process
         if self._interrupted:
             process.terminate()
-        self._url = self._announced(process, deadline)
-        try:
-            answer = self._post("/v1/completions", {"model": self._model, "prompt": "are you ready", "max_tokens": 1})
-        except (OSError, ValueError) as error:
-            raise StandupError(
-                f"stack {self._key}: it listens, but a completion failed: {error}{self._log()}"
-            ) from error
-        if not answer.get("usage", {}).get("completion_tokens"):
-            raise StandupError(f"stack {self._key}: it listens, but a completion came back without a token")
+        self._server = Server(self._announced(process, began + self._standup_s))
+        if wrong := ready_trouble(self._server, self._model):
+            raise StandupError(f"stack {self._key}: it listens, but {wrong}{self._log()}")
         return Endpoint(
-            url=self._url,
+            url=self._server.url,
             model=self._model,
             tokenizer=self._tokenizer or str(simulator_tokenizer()),
-            facts={"engine": "simulator", "max_model_len": self._simulator["max_model_len"]},
+            facts={
+                "engine": "simulator",
+                "max_model_len": self._simulator["max_model_len"],
+                "standup_s": time.monotonic() - began,
+            },
         )
 
     def interrupt(self) -> None:
@@ -78,13 +72,20 @@ class LocalDeployment:
 
     def reset(self) -> None:
         """Forget the prefix cache, and begin a new window of what the server says of itself."""
-        self._post("/sim/reset?prefix_cache=1", {})
+        self._server.post("/sim/reset?prefix_cache=1", {})
+
+    def look(self) -> Look:
+        """Its metrics, asked for from here."""
+        return from_here([Target("server", "server", f"{self._server.url}/metrics")])
 
     def observe(self) -> Mapping[str, Any]:
         """The server's own statistics since the last reset: lateness, counts, true latencies."""
-        with self._http.open(f"{self._url}/sim/stats", timeout=_REQUEST_S) as answer:
-            stats: Mapping[str, Any] = json.load(answer)
-        return stats
+        return self._server.get("/sim/stats")
+
+    def trouble(self) -> str | None:
+        """That the server has ended, None while it runs."""
+        status = self._process.poll() if self._process is not None else None
+        return None if status is None else f"the simulator ended with status {status} during the load{self._log()}"
 
     def down(self) -> None:
         """End the server. Safe to call twice, and before it was started."""
@@ -113,14 +114,6 @@ class LocalDeployment:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 status = process.wait(1)
             raise StandupError(f"stack {self._key}: the simulator ended with status {status}{self._log()}") from None
-
-    def _post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
-        request = urllib.request.Request(  # noqa: S310 - our own server
-            self._url + path, data=json.dumps(body).encode(), headers={"Content-Type": "application/json"}
-        )
-        with self._http.open(request, timeout=_REQUEST_S) as answer:
-            text = answer.read()
-        return json.loads(text) if text.strip() else {}
 
     def _log(self) -> str:
         """The last lines that the server wrote, to go into a message."""

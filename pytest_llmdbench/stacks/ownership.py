@@ -8,6 +8,7 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
@@ -112,9 +113,17 @@ class StackOwner:
         """Give it back."""
         self.pool.release(key, _MYSELF)
 
-    def reset(self, key: str) -> None:
-        """Bring a borrowed stack to the state that every run starts from."""
-        self.pool.reset(key)
+    def reset(self, key: str) -> str | None:
+        """Bring a borrowed stack to the state that every run starts from; gives what of it could not be done."""
+        return self.pool.reset(key)
+
+    def scrape(self, key: str, interval_s: float, folder: Path) -> None:
+        """Read the metrics of a borrowed stack's servers until :meth:`observe`, every so many seconds."""
+        self.pool.scrape(key, interval_s, folder)
+
+    def so_far(self, key: str) -> Mapping[str, Any]:
+        """What a borrowed stack's servers have counted of single requests' times, while they are scraped."""
+        return self.pool.so_far(key)
 
     def observe(self, key: str) -> Mapping[str, Any]:
         """What a borrowed stack says of itself since the last reset."""
@@ -269,9 +278,17 @@ class StackBorrower:
         """Give it back."""
         self.remote.release(key)
 
-    def reset(self, key: str) -> None:
-        """Bring a borrowed stack to the state that every run starts from."""
-        self.remote.reset(key)
+    def reset(self, key: str) -> str | None:
+        """Bring a borrowed stack to the state that every run starts from; gives what of it could not be done."""
+        return self.remote.reset(key)
+
+    def scrape(self, key: str, interval_s: float, folder: Path) -> None:
+        """Read the metrics of a borrowed stack's servers until :meth:`observe`, every so many seconds."""
+        self.remote.scrape(key, interval_s, folder)
+
+    def so_far(self, key: str) -> Mapping[str, Any]:
+        """What a borrowed stack's servers have counted of single requests' times, while they are scraped."""
+        return self.remote.so_far(key)
 
     def observe(self, key: str) -> Mapping[str, Any]:
         """What a borrowed stack says of itself since the last reset."""

@@ -8,11 +8,13 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pytest_llmdbench.errors import LlmdError, StandupError
 from pytest_llmdbench.say import Say
-from pytest_llmdbench.stacks.deployment import Deployment, DeploymentFactory, Interruptible, Watchful
+from pytest_llmdbench.stacks.deployment import Deployment, DeploymentFactory, Interruptible, Scrapable, Watchful
+from pytest_llmdbench.stacks.scrape import Scraping
 from pytest_llmdbench.stacks.spec import Endpoint, StackSpec
 
 
@@ -42,6 +44,8 @@ class _Stack:
     last: str | None = None
     #: Held during a call on the deployment while the stack is up: calls never overlap.
     calls: threading.Lock = field(default_factory=threading.Lock)
+    #: The metrics of its servers, while its borrower has a load on it.
+    scraping: Scraping | None = None
     uses: int = 0
     standup_s: float | None = None
     teardown_s: float | None = None
@@ -117,6 +121,7 @@ class StackPool:
             stack = self._stacks[key]
             if stack.borrower == borrower:
                 stack.borrower = None
+                self._stop_scraping(stack)
                 # Only where a case ran once more after it was over (a rerun) is there none left here.
                 stack.unwanted |= not stack.cases
                 self._changed.notify_all()
@@ -129,17 +134,37 @@ class StackPool:
                 self.release(key, borrower)
             self._changed.notify_all()
 
-    def reset(self, key: str) -> None:
-        """Bring a borrowed stack to the state that every run starts from."""
+    def reset(self, key: str) -> str | None:
+        """Bring a borrowed stack to the state that every run starts from; gives what of it could not be done."""
         stack = self._stacks[key]
         with stack.calls:
-            self._deployment(stack).reset()
+            return self._deployment(stack).reset()
+
+    def scrape(self, key: str, interval_s: float, folder: Path) -> None:
+        """Read the metrics of a borrowed stack's servers from now on, every so many seconds, if it has such.
+
+        What they say first and last is kept in ``folder``. It ends with :meth:`observe`, or when the stack is given
+        back.
+        """
+        stack = self._stacks[key]
+        with stack.calls:
+            deployment = self._deployment(stack)
+            self._stop_scraping(stack)
+            if isinstance(deployment, Scrapable):
+                stack.scraping = Scraping(deployment.look(), interval_s, folder)
+
+    def so_far(self, key: str) -> Mapping[str, Any]:
+        """What a borrowed stack's servers have counted of single requests' times, while they are scraped."""
+        scraping = self._stacks[key].scraping
+        return scraping.so_far() if scraping is not None else {}
 
     def observe(self, key: str) -> Mapping[str, Any]:
-        """What a borrowed stack says of itself since the last reset."""
+        """What a borrowed stack says of itself since the last reset; ``metrics`` are what its servers counted."""
         stack = self._stacks[key]
         with stack.calls:
-            return self._deployment(stack).observe()
+            scraping, stack.scraping = stack.scraping, None
+            metrics = {"metrics": scraping.end()} if scraping is not None else {}
+            return {**self._deployment(stack).observe(), **metrics}
 
     def trouble(self, key: str) -> str | None:
         """What has happened to a borrowed stack that spoils a load; None while all is well, or where nobody can say."""
@@ -255,12 +280,18 @@ class StackPool:
         try:
             if stack.deployment is not None:
                 with stack.calls:
+                    self._stop_scraping(stack)
                     stack.deployment.down()
         except Exception as error:  # remembered for the report, and the others are taken down all the same
             failed = f"it could not be taken down: {error}"
             stack.error = f"{stack.error}; and {failed}" if stack.error else failed
             self._say(f"stack {stack.spec.key}: {failed}")
         stack.teardown_s = time.monotonic() - began
+
+    def _stop_scraping(self, stack: _Stack) -> None:
+        scraping, stack.scraping = stack.scraping, None
+        if scraping is not None:
+            scraping.abandon()
 
     def _failure(self, stack: _Stack, failure: LlmdError) -> LlmdError:
         """The whole story for the first who asks, one line for the others."""

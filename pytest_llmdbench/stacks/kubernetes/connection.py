@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
 from pytest_llmdbench.errors import LlmdError
 from pytest_llmdbench.say import Say
@@ -56,6 +57,12 @@ class Connection:
         self.namespace = namespace or default or "default"
         self._dynamic: Any = None
         self._unknown: set[tuple[str, str]] = set()
+
+    def impatient(self, seconds: float) -> Self:
+        """The same connection for what may as well be asked another time: it gives up earlier, and tells nobody."""
+        other = copy.copy(self)
+        other.patience_s, other._say = seconds, None
+        return other
 
     @property
     def configuration(self) -> Any:

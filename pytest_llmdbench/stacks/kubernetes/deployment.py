@@ -11,9 +11,11 @@ from typing import Any
 
 from pytest_llmdbench.declared.scenario import Scenario
 from pytest_llmdbench.errors import StandupError
+from pytest_llmdbench.harnesses.nop import LOGS, STANDUP
 from pytest_llmdbench.harnesses.tokenizer import simulator_tokenizer
+from pytest_llmdbench.results.server_metrics.scraped import Look
 from pytest_llmdbench.say import Say
-from pytest_llmdbench.stacks.kubernetes import diagnose
+from pytest_llmdbench.stacks.kubernetes import diagnose, startup_logs
 from pytest_llmdbench.stacks.kubernetes.anchor import Anchor
 from pytest_llmdbench.stacks.kubernetes.anchor_job import Bounds, Image
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster, ClusterError
@@ -56,7 +58,8 @@ class KubernetesDeployment:
             kept = self._kept(cluster) if self._session.wishes.reuse else None
             self._stack = stack = kept or self._new(cluster)
             # Only now: GPUs may have been waited for.
-            deadline = time.monotonic() + self._scenario.standup_s
+            began = time.monotonic()
+            deadline = began + self._scenario.standup_s
             stack.wait_for_anchor(deadline)
             if kept is None:
                 stack.create(deadline)
@@ -64,7 +67,7 @@ class KubernetesDeployment:
             if kept is None:
                 cluster.apply(stack.record.manifest(stack.names))
             self._watchman = Watchman(cluster, stack.rendered.expected)
-            endpoint = self._endpoint(stack)
+            endpoint = self._endpoint(stack, self._start(stack, began) if kept is None else {})
         except (StandupError, ClusterError) as error:
             saved = self._diagnose()
             where = f"\n  states, events and logs are in {saved}" if saved else ""
@@ -77,11 +80,15 @@ class KubernetesDeployment:
         """Make :meth:`up` give up within a second or so."""
         self._interrupted.set()
 
-    def reset(self) -> None:
+    def reset(self) -> str | None:
         """Forget the prefix caches and begin a new window, on every serving pod."""
         stack = self._there
         end_loads(stack.cluster, self._session.run, slug(self._key))
-        stack.reset()
+        return stack.reset()
+
+    def look(self) -> Look:
+        """The metrics of its pods, asked for from inside."""
+        return self._there.look()
 
     def observe(self) -> Mapping[str, Any]:
         """What the engines say of themselves since :meth:`reset`."""
@@ -173,14 +180,23 @@ class KubernetesDeployment:
             self._session.wishes.wait_for_gpus,
         )
 
-    def _endpoint(self, stack: LiveStack) -> Endpoint:
+    def _start(self, stack: LiveStack, began: float) -> dict[str, Any]:
+        """What is kept of how a new stack started: seconds and, of an engine that tells, its log."""
+        standup_s = time.monotonic() - began
+        if self._scenario.engine.kind != "vllm":
+            return {STANDUP: standup_s}
+        folder = self._session.wishes.folder / "startup" / stack.names.stack
+        return {STANDUP: standup_s, LOGS: startup_logs.save(stack.cluster, stack.rendered, folder, self._say)}
+
+    def _endpoint(self, stack: LiveStack, start: Mapping[str, Any]) -> Endpoint:
         from pytest_llmdbench.stacks.kubernetes.load_site import LoadSite
 
         scenario = self._scenario
         own = str(simulator_tokenizer()) if scenario.engine.kind == "simulator" else scenario.model.name
         names = Names(self._session.run, slug(self._key), stack.names.namespace, self._load_owner)
         site = LoadSite.of(scenario, stack.cluster, names)
-        return Endpoint(stack.url, scenario.model.name, scenario.model.tokenizer or own, facts(stack), site.to_json())
+        known = {**facts(stack), **start}
+        return Endpoint(stack.url, scenario.model.name, scenario.model.tokenizer or own, known, site.to_json())
 
     def _diagnose(self) -> Path | None:
         """The folder with all that can be known of the stack now; None where there is nothing to know."""

@@ -5,10 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from pytest_llmdbench.declared.scenario import Scenario
 from pytest_llmdbench.errors import StandupError
+from pytest_llmdbench.results.server_metrics.scraped import Look, Target
 from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.kubernetes.anchor import Anchor
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster, ClusterError
@@ -17,9 +18,15 @@ from pytest_llmdbench.stacks.kubernetes.kept import end_loads
 from pytest_llmdbench.stacks.kubernetes.load_site import LoadSite
 from pytest_llmdbench.stacks.kubernetes.names import Names, slug
 from pytest_llmdbench.stacks.kubernetes.preflight import RIGHTS, missing_rights
+from pytest_llmdbench.stacks.kubernetes.scrape import InsideLook
+from pytest_llmdbench.stacks.kubernetes.scrape_targets import ScrapeTarget, alive, nodes_of, of_pod
 from pytest_llmdbench.stacks.kubernetes.session import KubernetesSession
 from pytest_llmdbench.stacks.kubernetes.streams import Forward
 from pytest_llmdbench.stacks.kubernetes.vantage import Answer, Ask, ask
+from pytest_llmdbench.stacks.scrape_http import from_here
+
+#: What servers are that somebody else deployed.
+ROLE: Final = "server"
 
 
 class Found:
@@ -34,7 +41,9 @@ class Found:
         self._key, self._scenario, self._session, self._say = key, scenario, session, say
         self._interrupted = interrupted
         self._anchor: Anchor | None = None
+        self._vantage = ""
         self._forward: Forward | None = None
+        self._forwarded = ""
         self.inside = scenario.load_in_cluster
         try:
             self._cluster: Cluster = session.cluster(scenario, say)
@@ -68,8 +77,8 @@ class Found:
             if missing is not None:
                 raise StandupError(f"stack {self._key}: {missing}")
             self._anchor = self._session.join(self._cluster, self._scenario, self._say)
-            pod = self._anchor.pod(deadline, self._say, self._interrupted)
-            return ask(self._cluster, pod, questions)
+            self._vantage = self._anchor.pod(deadline, self._say, self._interrupted)
+            return ask(self._cluster, self._vantage, questions)
         except ClusterError as error:
             raise StandupError(f"stack {self._key}: {error}") from error
 
@@ -79,7 +88,7 @@ class Found:
             pod, port = self._pod_and_port()
         except (ClusterError, StandupError) as error:
             raise StandupError(f"stack {self._key}: {error}") from error
-        self._forward = Forward(self._cluster, pod, port)
+        self._forward, self._forwarded = Forward(self._cluster, pod, port), pod
         self._say(
             f"stack {self._key}: {self._kind}/{self._name} through a port-forward to {pod}, which adds to every "
             "latency; with load.image set the load runs in the cluster"
@@ -91,6 +100,27 @@ class Found:
         owner = self._anchor.owner if self._anchor else None
         names = Names(self._session.run, slug(self._key), self._cluster.namespace, owner)
         return LoadSite.of(self._scenario, self._cluster, names).to_json()
+
+    def look(self) -> Look:
+        """How the metrics of all pods behind it are read, or those that its URL offers."""
+        if self._forward is not None:
+            return from_here([Target(self._forwarded, ROLE, f"{self._forward.url}/metrics", self._forwarded)])
+        return InsideLook(self._cluster, self._vantage, self._targets)
+
+    def _targets(self, cluster: Cluster) -> tuple[list[ScrapeTarget], frozenset[str]]:
+        if self._kind == "url":
+            return [(Target("endpoint", ROLE, f"{self.url}/metrics"), None)], frozenset()
+        service = self._thing if self._kind == "service" else None
+        if service is None:
+            pods = cluster.objects("v1", "Pod", field=f"metadata.name={self._name}")
+        else:
+            selector = service["spec"].get("selector")
+            pods = cluster.objects("v1", "Pod", selector) if selector else []
+        found = []
+        for pod in filter(alive, pods):
+            port = target_port(service, service_port(service, self._port), pod) if service else self._port
+            found.append(of_pod(pod, ROLE, port))
+        return found, nodes_of(pods)
 
     def end_loads(self) -> None:
         """End what somebody who is gone still sends. Raises ClusterError, StandupError."""

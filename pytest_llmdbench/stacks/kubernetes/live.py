@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from pytest_llmdbench.declared.scenario import Scenario
-from pytest_llmdbench.errors import StandupError
+from pytest_llmdbench.errors import StandupError, counted
 from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.kubernetes import verify
 from pytest_llmdbench.stacks.kubernetes.anchor import Anchor
@@ -19,8 +19,11 @@ from pytest_llmdbench.stacks.kubernetes.helm import Helm
 from pytest_llmdbench.stacks.kubernetes.interruptible import interruptibly
 from pytest_llmdbench.stacks.kubernetes.kept import StackRecord, delete_all, fingerprint, of_stack, verify_gone
 from pytest_llmdbench.stacks.kubernetes.names import Names
+from pytest_llmdbench.stacks.kubernetes.pods_wanted import common_labels
 from pytest_llmdbench.stacks.kubernetes.podspec import CONTAINER
 from pytest_llmdbench.stacks.kubernetes.rendered import Manifest, Rendered
+from pytest_llmdbench.stacks.kubernetes.scrape import InsideLook
+from pytest_llmdbench.stacks.kubernetes.scrape_targets import ScrapeTarget, nodes_of, targets_of
 from pytest_llmdbench.stacks.kubernetes.session import deployed_part
 from pytest_llmdbench.stacks.kubernetes.vantage import Ask, ask
 from pytest_llmdbench.stacks.kubernetes.wait import wait_job, wait_ready
@@ -192,15 +195,18 @@ class LiveStack:
                 urls += [f"http://{one['status']['podIP']}:{port}" for one in alive if one["status"].get("podIP")]
         return urls
 
-    def reset(self) -> None:
-        """Forget the prefix caches and begin a new window, on every engine."""
+    def reset(self) -> str | None:
+        """Forget the prefix caches and begin a new window, on every engine; gives which of them could not."""
         simulator = self.scenario.engine.kind == "simulator"
         path = "/sim/reset?prefix_cache=1" if simulator else "/reset_prefix_cache"
+        warm = 0
         for answer in ask(self.cluster, self.vantage, [Ask(f"{url}{path}", {}) for url in self.engines()]):
             # vLLM has the path only in its development mode, llm-d-inference-sim never.
             if answer.status not in (200, 404, 405):
                 text = f"{answer.status or 'no answer'} {answer.text.strip()[:200]}"
                 raise StandupError(f"stack {self.key}: its caches could not be reset: {text}")
+            warm += answer.status != 200
+        return f"{counted(warm, 'engine')} cannot be told to forget the prefix cache" if warm else None
 
     def observe(self) -> Mapping[str, Any]:
         """What the simulators say of themselves since :meth:`reset`; with several, each under ``pods``."""
@@ -212,6 +218,15 @@ class LiveStack:
             return stats[0]
         overloaded = any((one.get("lateness") or {}).get("overloaded") for one in stats)
         return {"lateness": {"overloaded": overloaded}, "pods": stats}
+
+    def look(self) -> InsideLook:
+        """How the metrics of all that takes the load are read, with those of the GPUs that it uses."""
+        return InsideLook(self.cluster, self.vantage, self._targets)
+
+    def _targets(self, cluster: Cluster) -> tuple[list[ScrapeTarget], frozenset[str]]:
+        rendered = self.rendered
+        pods = cluster.objects("v1", "Pod", common_labels(rendered.expected))
+        return targets_of(rendered, pods), nodes_of(pods) if rendered.gpus else frozenset()
 
     @property
     def record(self) -> StackRecord:

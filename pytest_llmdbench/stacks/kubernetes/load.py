@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import shlex
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Any, Final
 
 from pytest_llmdbench.errors import HarnessError, counted
 from pytest_llmdbench.harnesses.harness import Command, Progress
-from pytest_llmdbench.harnesses.launcher import Launched, last_lines, too_long
+from pytest_llmdbench.harnesses.launcher import GRACE_S, GiveUp, Launched, last_lines, too_long
 from pytest_llmdbench.harnesses.progress_line import Outline, ProgressLine
 from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster
@@ -31,7 +31,7 @@ _WORTH_TELLING: Final = 10_000_000
 
 def launch_in_cluster(
     cluster: Cluster, site: LoadSite, commands: Sequence[Command], outline: Outline, *, timeout_s: float,
-    watch: Callable[[], Progress], say: Say, trouble: Callable[[], str | None],
+    watch: Callable[[], Progress], say: Say, trouble: Callable[[], str | None], give_up: GiveUp | None = None,
 ) -> Launched:  # fmt: skip
     """Run a load program in pods, one for each command, and say how far they are; their files land in ``cwd`` each.
 
@@ -47,6 +47,7 @@ def launch_in_cluster(
         watch: says what the programs themselves report, read from ``stdout.log`` in their folders here.
         say: shows a line to people.
         trouble: says what has happened to the stack that spoils the load; asked once a second.
+        give_up: asked a few times a second; the programs are told to end once there is a reason.
 
     Raises:
         HarnessError: the pods could not start, were killed (for memory, from outside), took too long; the stack has
@@ -58,14 +59,14 @@ def launch_in_cluster(
         started, begin = datetime.now(UTC), pods.go()
         words = [Words(cluster, pod, one.cwd) for pod, one in zip(pods.names, commands, strict=True)]
         try:
-            ended = pods.wait(ProgressLine(outline, watch, say).look, begin, timeout_s)
+            ended, abandoned = _wait(pods, ProgressLine(outline, watch, say).look, begin, timeout_s, give_up)
         except HarnessError as error:
             raise HarnessError(f"{error}\n  the last it said:\n{_said(commands[0].cwd)}") from error
         finally:
             for one in words:
                 one.stop()
         elapsed = time.monotonic() - begin
-        if ended is None:
+        if ended is None and abandoned is None:
             with contextlib.suppress(HarnessError):  # that it took too long matters more
                 _collect(cluster, pods.names, commands)
             raise HarnessError(
@@ -73,14 +74,41 @@ def launch_in_cluster(
                 f"{_said(commands[0].cwd)}"
             )
         _say_size(_collect(cluster, pods.names, commands), name, say)
-    for command, (pod, state) in zip(commands, ended.items(), strict=True):
+    ended = ended or {}
+    for command, (pod, state) in zip(commands, ended.items(), strict=bool(ended)):
         if state.get("reason") == "OOMKilled":
             raise HarnessError(
                 f"{name}: load pod {pod} was OOMKilled: it needs more than its memory of {site.memory}; raise "
                 f"load.memory, or send the load from more pods. The last it said:\n{_said(command.cwd)}"
             )
     code = next((int(state["exitCode"]) for state in ended.values() if state["exitCode"]), 0)
-    return Launched(code, elapsed, started.isoformat(timespec="milliseconds"))
+    return Launched(code, elapsed, started.isoformat(timespec="milliseconds"), abandoned)
+
+
+class _GivenUp(Exception):
+    """Ends a wait; its text says why."""
+
+
+def _wait(
+    pods: LoadPods, look: Callable[[float], None], begin: float, timeout_s: float, give_up: GiveUp | None
+) -> tuple[Mapping[str, Any] | None, str | None]:
+    """As :meth:`LoadPods.wait`, and why the load was given up; the programs have been ended then."""
+
+    def both(elapsed: float) -> None:
+        if give_up is not None and (why := give_up(elapsed)) is not None:
+            raise _GivenUp(why)
+        look(elapsed)
+
+    try:
+        return pods.wait(both, begin, timeout_s), None
+    except _GivenUp as given:
+        ended = None
+        for signal in ("TERM", "KILL"):
+            pods.stop(signal)
+            ended = pods.wait(look, time.monotonic(), GRACE_S)
+            if ended is not None:
+                break
+        return ended, str(given)
 
 
 def hold_in_cluster(

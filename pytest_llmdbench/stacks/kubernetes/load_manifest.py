@@ -19,6 +19,8 @@ SIGNALS: Final = "/run/llmdbench"
 RESULTS: Final = "/results"
 #: The file that the driver writes: the pod's index, and after how many seconds to begin.
 GO: Final = f"{SIGNALS}/go"
+#: The file that says which process in the container is the load program.
+PID: Final = f"{GO}.pid"
 #: Who does not end when told to is ended after so many seconds.
 _GRACE_S: Final = 1
 
@@ -46,6 +48,7 @@ cp -RL "$2/$index/." . || exit 125
 sleep "$delay"
 python3 -c "$9" "$8" "$4" > "$5" 2> "$6" &
 program=$!
+echo "$program" > "$3.pid"
 tail -f -n +1 "$5" &
 tail -f -n +1 "$6" >&2 &
 wait "$program"

@@ -16,7 +16,7 @@ from pytest_llmdbench.stacks.kubernetes.cluster import Cluster, ClusterError
 from pytest_llmdbench.stacks.kubernetes.follow import Follow, Kind
 from pytest_llmdbench.stacks.kubernetes.hide import hide_text
 from pytest_llmdbench.stacks.kubernetes.load_inputs import inputs
-from pytest_llmdbench.stacks.kubernetes.load_manifest import COLLECTOR, GO, LOAD, job, selector
+from pytest_llmdbench.stacks.kubernetes.load_manifest import COLLECTOR, GO, LOAD, PID, job, selector
 from pytest_llmdbench.stacks.kubernetes.load_seen import Seen, gone, seen
 from pytest_llmdbench.stacks.kubernetes.load_site import LoadSite
 from pytest_llmdbench.stacks.kubernetes.names import new_run
@@ -40,7 +40,9 @@ _LEAD_PER_POD_S: Final = 0.25
 _SIGNALS_AT_ONCE: Final = 8
 #: How much of a pod's own words an error repeats.
 _LOG_LINES: Final = 12
-#: The signal, written at once or not at all: ``$1`` the file, ``$2`` what it says.
+#: Ends a program, if it has not ended by itself: ``$1`` the file that says which, ``$2`` the signal.
+_STOP: Final = 'kill -s "$2" "$(cat "$1")" 2>/dev/null || ! kill -0 "$(cat "$1")" 2>/dev/null'
+#: The signal to begin, written at once or not at all: ``$1`` the file, ``$2`` what it says.
 _SIGNAL: Final = 'printf "%s\\n" "$2" > "$1.part" && mv "$1.part" "$1"'
 
 
@@ -176,6 +178,17 @@ class LoadPods:
             if elapsed > 0:
                 look(elapsed)
             self._follow.wait(LOOK_S)
+
+    def stop(self, signal: str) -> None:
+        """Tell all programs to end: ``TERM``, or ``KILL``. Raises HarnessError where one could not be told."""
+        for pod in self._pods:
+            try:
+                done = run_in(self._cluster, pod, LOAD, ["sh", "-c", _STOP, "stop", PID, signal])
+            except ClusterError as error:
+                raise HarnessError(f"{self._name}: load pod {pod} could not be told to end: {error}") from error
+            if done.code:
+                said = hide_text(done.err.strip())
+                raise HarnessError(f"{self._name}: load pod {pod} could not be told to end: {said}")
 
     def _check(self, last: Seen) -> None:
         """Raise what is hopeless, once it has been so for long enough."""
