@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pytest_llmdbench.harnesses.harness import Harness
     from pytest_llmdbench.harnesses.registry import Harnesses
     from pytest_llmdbench.plan import Case, Plan
+    from pytest_llmdbench.results.baseline import Baseline
     from pytest_llmdbench.say import Say
     from pytest_llmdbench.stacks.deployment import Deployment, DeploymentFactory
     from pytest_llmdbench.stacks.kubernetes.session import KubernetesSession
@@ -91,7 +92,7 @@ class Bench:
     def check(self) -> None:
         """Find what cannot be meant before anything starts. Raises DeclarationError."""
         self.plan.check()
-        _ = self.keep_s, self.allowed
+        _ = self.keep_s, self.allowed, self.margin, self.baseline, self.baseline_to_save
         there = next(place for place in (self._results, *self._results.parents) if place.exists())
         if not there.is_dir() or not os.access(there, os.W_OK):
             given = self.settings.given("results")
@@ -141,6 +142,63 @@ class Bench:
                     f"{nearest(name, known)}"
                 )
         return frozenset(known[name] for name in given)
+
+    @property
+    def margin(self) -> float:
+        """How much worse than the baseline a metric may be, as a share of 1. Raises DeclarationError."""
+        from pytest_llmdbench.baselines import MARGIN, share
+
+        given = self.settings.given("margin")
+        return share(given[-1].value, given[-1].origin) if given else MARGIN
+
+    @cached_property
+    def baseline(self) -> Baseline | None:
+        """What the cases are compared with, if anything. Raises DeclarationError, ResultsError."""
+        given = self.settings.given("baseline")
+        if not given:
+            return None
+        from pytest_llmdbench.baselines import where
+        from pytest_llmdbench.verdicts.measured import read_any
+
+        name = given[-1].value
+        return read_any(where(name, self._roots, given[-1].origin), name)
+
+    @cached_property
+    def baseline_to_save(self) -> Path | None:
+        """The file that a baseline is saved to, if one is; what is there can be added to.
+
+        Raises DeclarationError, ResultsError.
+        """
+        given = self.settings.given("save_baseline")
+        if not given:
+            return None
+        from pytest_llmdbench.baselines import where_to_save
+        from pytest_llmdbench.results.baseline import read_baseline
+
+        path = where_to_save(given[-1].value, self.config.rootpath, given[-1].origin)
+        if path.is_file():
+            read_baseline(path)
+        return path
+
+    @property
+    def watches_runs(self) -> bool:
+        """Whether runs are compared with others, or kept to be."""
+        return any(self.settings.get(word) for word in ("baseline", "save_baseline", "aa"))
+
+    @property
+    def compared(self) -> list[Baseline]:
+        """What ``--llmd-compare`` names, the reference first. Raises DeclarationError, ResultsError."""
+        from pytest_llmdbench.baselines import where
+        from pytest_llmdbench.verdicts.measured import read_any
+
+        names, origin = self.settings.get("compare"), self.settings.given("compare")[-1].origin
+        if len(names) < 2:
+            raise DeclarationError(f"{origin}: name what to compare and what with: {names[0]},OTHER")
+        return [read_any(where(name, self._roots, origin), name) for name in names]
+
+    @property
+    def _roots(self) -> list[Path]:
+        return list(dict.fromkeys([Path.cwd(), self.config.rootpath]))
 
     @property
     def keep_s(self) -> float | None:

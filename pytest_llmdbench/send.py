@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from pytest_llmdbench.errors import HarnessError
 from pytest_llmdbench.harnesses.harness import Harness, Place, Profile
-from pytest_llmdbench.harnesses.launcher import Launched, last_lines, launch
+from pytest_llmdbench.harnesses.launcher import GiveUp, Launched, last_lines, launch
 from pytest_llmdbench.harnesses.progress_line import Outline, together
 from pytest_llmdbench.harnesses.reading import read_run
-from pytest_llmdbench.results.result import Result
+from pytest_llmdbench.results.result import Requests, Result, Stage
 from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.spec import Endpoint
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: For how long a pod is held for people at most, in seconds, whatever time limit its load would have.
 HOLD_S: Final = 3600.0
+#: Seconds between two looks at the stack while a load program runs on this machine.
+TROUBLE_S: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +39,56 @@ class Load:
     name: str
 
     @property
+    def here(self) -> bool:
+        """Whether its program runs on this machine: one that sends nothing has no use for a pod."""
+        return self.endpoint.site is None or self.harness.purpose == "startup"
+
+    @property
     def outline(self) -> Outline:
         """What its progress is measured by."""
         harness, profile = self.harness, self.profile
         return Outline(self.name, self.endpoint.url, len(harness.stages(profile)), harness.expected_seconds(profile))
 
 
-def send(load: Load, *, timeout_s: float, say: Say, trouble: Callable[[], str | None]) -> Result:
+def send(
+    load: Load,
+    *,
+    timeout_s: float,
+    say: Say,
+    trouble: Callable[[], str | None],
+    give_up: GiveUp | None = None,
+) -> Result:
     """Run the load program to its end and read its files; in the cluster where the endpoint has a site there.
+
+    Once ``give_up`` gives a reason the program is told to end. What it leaves then is read where it can be; if not, the
+    result says no more than that reason.
 
     Raises:
         HarnessError: it could not be started, finished in time or read; or the stack got into ``trouble`` meanwhile.
     """
-    if load.endpoint.site is None:
+    if load.here:
         folders = [load.folder]
         command = load.harness.command(load.profile, load.endpoint, Place.here(load.folder))
-        launched = launch(command, load.outline, timeout_s=timeout_s, watch=load.harness.watch(load.folder), say=say)
+        watch = load.harness.watch(load.folder)
+        ended = _at_trouble(trouble, give_up)
+        launched = launch(command, load.outline, timeout_s=timeout_s, watch=watch, say=say, give_up=ended)
+        if (happened := trouble()) is not None:
+            raise HarnessError(f"{load.name}: {happened}")
     else:
-        folders, launched = _in_cluster(load, load.endpoint, timeout_s, say, trouble)
+        folders, launched = _in_cluster(load, load.endpoint, timeout_s, say, trouble, give_up)
     try:
         measured = read_run(load.harness, folders, load.folder)
     except HarnessError as error:
-        raise HarnessError(f"{error}\n  the last it said:\n{last_lines(folders[0])}") from error
-    return replace(measured, started=launched.started, elapsed_s=launched.elapsed_s, exit_code=launched.exit_code)
+        if launched.abandoned is None:
+            raise HarnessError(f"{error}\n  the last it said:\n{last_lines(folders[0])}") from error
+        measured = Result(load.harness.name, load.harness.version, Stage(Requests(0)), purpose=load.harness.purpose)
+    return replace(
+        measured,
+        started=launched.started,
+        elapsed_s=launched.elapsed_s,
+        exit_code=launched.exit_code,
+        abandoned=launched.abandoned,
+    )
 
 
 def hold(load: Load, *, say: Say, trouble: Callable[[], str | None]) -> str:
@@ -68,7 +97,7 @@ def hold(load: Load, *, say: Say, trouble: Callable[[], str | None]) -> str:
     Raises:
         HarnessError: the load would run on this machine, or the pod could not start.
     """
-    if load.endpoint.site is None:
+    if load.here:
         raise HarnessError(
             f"{load.name}: --llmd-debug-pod is for loads in a cluster; this one runs on this machine, in {load.folder}"
         )
@@ -76,14 +105,34 @@ def hold(load: Load, *, say: Say, trouble: Callable[[], str | None]) -> str:
     from pytest_llmdbench.stacks.kubernetes.load import hold_in_cluster
     from pytest_llmdbench.stacks.kubernetes.load_site import LoadSite
 
-    site = LoadSite.from_json(load.endpoint.site)
+    site = LoadSite.from_json(load.endpoint.site or {})
     command = load.harness.command(load.profile, load.endpoint, _places(site, [load.folder])[0])
     cluster = Cluster(site.context, site.namespace, say)
     return hold_in_cluster(cluster, site, command, name=load.name, seconds=HOLD_S, say=say, trouble=trouble)
 
 
+def _at_trouble(trouble: Callable[[], str | None], give_up: GiveUp | None) -> GiveUp:
+    """As ``give_up``, and also once the stack is in trouble, which is asked for once a second."""
+    asked_at = 0.0
+
+    def why(elapsed: float) -> str | None:
+        nonlocal asked_at
+        if elapsed - asked_at >= TROUBLE_S:
+            asked_at = elapsed
+            if (happened := trouble()) is not None:
+                return happened
+        return give_up(elapsed) if give_up is not None else None
+
+    return why
+
+
 def _in_cluster(
-    load: Load, endpoint: Endpoint, timeout_s: float, say: Say, trouble: Callable[[], str | None]
+    load: Load,
+    endpoint: Endpoint,
+    timeout_s: float,
+    say: Say,
+    trouble: Callable[[], str | None],
+    give_up: GiveUp | None,
 ) -> tuple[list[Path], Launched]:
     """The folders with the files of each pod: the load's own for one pod, ``pod-0`` and so on in it for several."""
     from pytest_llmdbench.stacks.kubernetes.cluster import Cluster
@@ -100,7 +149,7 @@ def _in_cluster(
     watch = together([load.harness.watch(folder) for folder in folders])
     launched = launch_in_cluster(
         Cluster(site.context, site.namespace, say), site, commands, load.outline,
-        timeout_s=timeout_s, watch=watch, say=say, trouble=trouble,
+        timeout_s=timeout_s, watch=watch, say=say, trouble=trouble, give_up=give_up,
     )  # fmt: skip
     return folders, launched
 

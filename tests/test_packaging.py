@@ -26,9 +26,14 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         "pytest_llmdbench/py.typed",
         "pytest_llmdbench/shipped/scenarios/local.yaml",
+        "pytest_llmdbench/shipped/scenarios/cpu.yaml",
         "pytest_llmdbench/shipped/workloads/inference-perf/chatbot_synthetic.yaml",
+        "pytest_llmdbench/shipped/workloads/lm-eval/tasks/sanity.jsonl",
+        "pytest_llmdbench/shipped/workloads/nop/nop.yaml",
         "pytest_llmdbench/harnesses/locks/inference-perf-0.7.0.txt",
         "pytest_llmdbench/harnesses/inference_perf_keys.json",
+        "pytest_llmdbench/harnesses/torch_shim/torch/__init__.py",
+        "pytest_llmdbench/reports/page/page.css",
         "pytest_llmdbench/simulator/__main__.py",
     ],
 )

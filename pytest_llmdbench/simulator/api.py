@@ -9,14 +9,12 @@ from typing import Any
 from pytest_llmdbench.simulator.api_error import ApiError, malformed, plain_status
 from pytest_llmdbench.simulator.config import Faults
 from pytest_llmdbench.simulator.config_file import build_config
+from pytest_llmdbench.simulator.event_format import VERSION
 from pytest_llmdbench.simulator.http1 import Connection, HttpRequest
 from pytest_llmdbench.simulator.metrics import CONTENT_TYPE
 from pytest_llmdbench.simulator.openai_request import check_model, decode_body, parse_generation, prompt_words
 from pytest_llmdbench.simulator.server import Server
 from pytest_llmdbench.simulator.words import token_id
-
-VERSION = "0.32.0"
-"""The vLLM whose protocol and metrics this is."""
 
 Route = Callable[[HttpRequest, Connection], None]
 
@@ -82,7 +80,7 @@ class Api:
             "root": server.config.model,
             "parent": None,
             "max_model_len": server.config.max_model_len,
-            "permission": [],
+            "permission": [_permission(server.created)],
         }
         _answer(connection, {"object": "list", "data": [card]})
 
@@ -125,6 +123,20 @@ class Api:
             raise malformed(str(error), "faults") from None
         self._server.begin_faults(faults)
         _answer(connection, {"success": True})
+
+
+def _permission(created: int) -> dict[str, Any]:
+    allowed = {"sampling": True, "logprobs": True, "view": True}
+    kinds = ("create_engine", "sampling", "logprobs", "search_indices", "view", "fine_tuning")
+    return {
+        "id": "modelperm-simulator",
+        "object": "model_permission",
+        "created": created,
+        **{f"allow_{kind}": allowed.get(kind, False) for kind in kinds},
+        "organization": "*",
+        "group": None,
+        "is_blocking": False,
+    }
 
 
 def _answer(connection: Connection, content: dict[str, Any]) -> None:

@@ -1,4 +1,7 @@
-"""Errors as vLLM's server answers them: ``{"error": {"message", "type", "param", "code"}}``."""
+"""Errors as vLLM's server answers them: ``{"error": {"message", "type", "param", "code"}}``.
+
+Its web framework's own, such as an unknown path, are ``{"detail"}``.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +26,20 @@ class ApiError(Exception):
     def body(self) -> bytes:
         """The JSON text of the answer."""
         error = {"message": self.message, "type": self.kind, "param": self.param, "code": self.status}
-        return json.dumps({"error": error}).encode()
+        return json.dumps({"error": error} if self.kind else {"detail": self.message}).encode()
 
 
-def malformed(message: str, param: str | None, kind: str = "value_error") -> ApiError:
-    """A body that is not a request: wrong JSON, a missing field, a field of the wrong type."""
+def malformed(message: str, field: str | int = "", kind: str = "value_error") -> ApiError:
+    """A body that is not a request: wrong JSON (``field`` is where), a missing field, a field of the wrong type."""
+    param = f"body.{field}" if field != "" else "body"
     detail = {"type": kind, "loc": param, "msg": message}
     return ApiError(400, f"1 validation error:\n  {detail}", HTTPStatus.BAD_REQUEST.phrase, param)
+
+
+def wrong_media_type() -> ApiError:
+    """A body that does not say that it is JSON."""
+    message = "1 validation error:\n  Unsupported Media Type: Only 'application/json' is allowed"
+    return ApiError(400, message, HTTPStatus.BAD_REQUEST.phrase)
 
 
 def refused(message: str, param: str | None = None, value: Any = None) -> ApiError:
@@ -45,5 +55,4 @@ def unknown_model(asked: str, served: str) -> ApiError:
 
 def plain_status(status: int) -> ApiError:
     """An HTTP status without more to say: no such path, wrong method, body too large."""
-    phrase = HTTPStatus(status).phrase
-    return ApiError(status, phrase, phrase)
+    return ApiError(status, HTTPStatus(status).phrase, "")

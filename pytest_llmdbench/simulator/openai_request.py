@@ -6,17 +6,24 @@ Fields that only change which words a model picks (temperature, top_p, seed, ...
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from dataclasses import dataclass
 from typing import Any
 
-from pytest_llmdbench.simulator.api_error import malformed, refused, unknown_model
+from pytest_llmdbench.simulator.api_error import malformed, refused, unknown_model, wrong_media_type
 from pytest_llmdbench.simulator.config import SimulatorConfig
 from pytest_llmdbench.simulator.prompt import Prompt, make_prompt
 from pytest_llmdbench.simulator.words import IMAGE_TOKENS, MEDIA_WORD
 
 MOST_PROMPTS = 1024
 MOST_CHOICES = 64
+_WHOLE = re.compile(r"[+-]?\d{1,20}")
+#: What vLLM takes for a flag, written as text.
+_FLAGS = {
+    **dict.fromkeys(("true", "1", "1.0", "t", "y", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "0.0", "f", "n", "no", "off"), False),
+}
 COMPLETION_MAX_TOKENS = 16
 """``max_tokens`` of a completion that does not say; a chat that does not say gets all of the context."""
 
@@ -49,13 +56,15 @@ class GenerationRequest:
 def decode_body(body: bytes | bytearray, content_type: str) -> dict[str, Any]:
     """The JSON object in ``body``; raises ``ApiError`` (400) when there is none."""
     if content_type.partition(";")[0].strip().lower() != "application/json":
-        raise malformed("Unsupported Media Type: Only 'application/json' is allowed", None)
+        raise wrong_media_type()
     try:
         data = json.loads(body)
+    except json.JSONDecodeError as error:
+        raise malformed("JSON decode error", error.pos, "json_invalid") from None
     except (ValueError, RecursionError):
-        raise malformed("JSON decode error", "body", "json_invalid") from None
+        raise malformed("JSON decode error", 0, "json_invalid") from None
     if not isinstance(data, dict):
-        raise malformed("Input should be a valid dictionary", "body", "model_attributes_type")
+        raise malformed("Input should be a valid dictionary", kind="model_attributes_type")
     return data
 
 
@@ -67,7 +76,7 @@ def parse_generation(data: dict[str, Any], chat: bool, config: SimulatorConfig) 
     if not isinstance(options, dict):
         raise malformed("Input should be a valid dictionary", "stream_options", "model_attributes_type")
     if options and not stream:
-        raise malformed("Value error, Stream options can only be defined when `stream=True`.", "stream_options")
+        raise refused("Stream options can only be defined when `stream=True`.", "stream_options")
     asked = fields.whole("max_completion_tokens", None) if chat else None
     asked = fields.whole("max_tokens", None if chat else COMPLETION_MAX_TOKENS) if asked is None else asked
     minimum = fields.whole("min_tokens", 0) or 0
@@ -75,6 +84,8 @@ def parse_generation(data: dict[str, Any], chat: bool, config: SimulatorConfig) 
     stop = fields.stop()
     prompts = _chat_tokens(data) if chat else _completion_tokens(data)
     check_model(data, config)
+    if chat and not data["messages"]:
+        raise refused("Cannot apply chat template to an empty conversation. Provide at least one message.")
     fields.check_sampling(n, minimum)
     questions = tuple(_question(tokens, asked, minimum, config) for tokens in prompts)
     include_usage = bool(options.get("include_usage", bool(options)))
@@ -108,6 +119,11 @@ def prompt_words(data: dict[str, Any]) -> list[str] | list[int]:
 
 def _question(tokens: list[str] | list[int], asked: int | None, minimum: int, config: SimulatorConfig) -> Question:
     length, longest = len(tokens), config.max_model_len
+    if asked is not None and asked > longest:
+        message = (
+            f"max_tokens={asked} cannot be greater than max_model_len={longest}. Please request fewer output tokens."
+        )
+        raise refused(message, "max_tokens", asked)
     if not length:
         raise refused("The decoder prompt cannot be empty")
     if length > longest:
@@ -135,7 +151,7 @@ def _key(tokens: list[str] | list[int]) -> int:
 def _completion_tokens(data: dict[str, Any]) -> list[list[str] | list[int]]:
     prompt = data.get("prompt")
     if prompt is None or prompt in ("", []):
-        raise malformed("Value error, Either prompt or prompt_embeds must be provided and non-empty.", "prompt")
+        raise refused("Either prompt or prompt_embeds must be provided and non-empty.", "prompt")
     if isinstance(prompt, str):
         return [prompt.split()]
     if isinstance(prompt, list):
@@ -159,8 +175,8 @@ def _chat_tokens(data: dict[str, Any]) -> list[list[str] | list[int]]:
     messages = data.get("messages")
     if messages is None:
         raise malformed("Field required", "messages", "missing")
-    if not isinstance(messages, list) or not messages:
-        raise malformed("Input should be a valid list with at least one message", "messages", "list_type")
+    if not isinstance(messages, list):
+        raise malformed("Input should be a valid list", "messages", "list_type")
     tokens: list[str] = []
     for index, message in enumerate(messages):
         if not isinstance(message, dict) or not isinstance(message.get("role"), str):
@@ -194,15 +210,19 @@ class _Fields:
         value = self.data.get(name)
         if value is None:
             return default
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1:
+        # vLLM takes 3.0, "3" and true for whole numbers as well.
+        if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
+            return int(value)
+        if not isinstance(value, (int, float)) or value != value // 1:
             raise malformed("Input should be a valid integer", name, "int_type")
         return int(value)
 
     def flag(self, name: str) -> bool:
         value = self.data.get(name)
-        if value is not None and not isinstance(value, bool):
+        word = str(value).lower() if isinstance(value, (str, bool, int, float)) else ""
+        if value is not None and word not in _FLAGS:
             raise malformed("Input should be a valid boolean", name, "bool_type")
-        return bool(value)
+        return value is not None and _FLAGS[word]
 
     def stop(self) -> tuple[str, ...]:
         value = self.data.get("stop")
@@ -221,7 +241,7 @@ class _Fields:
             how = "non-negative" if temperature < 0 else "in [0, 2]"
             raise refused(f"temperature must be {how}, got {temperature}.", "temperature", temperature)
         if n < 1:
-            raise refused(f"n must be at least 1, got {n}.", "n", n)
+            raise refused(f"n must be at least 1, got {n}.")
         if n > MOST_CHOICES:
             raise refused(f"n must be at most {MOST_CHOICES}, got {n}.", "n", n)
         if minimum < 0:

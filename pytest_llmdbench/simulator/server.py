@@ -77,7 +77,9 @@ class Server:
         """Begin to answer ``request`` on ``connection``."""
         prefix = "chatcmpl" if request.chat else "cmpl"
         request_id = f"{prefix}-{self._run}-{next(self._ids)}"
-        form = EventFormat(request.chat, self.config.model, request_id, int(time.time()), connection.framed)
+        form = EventFormat(
+            request.chat, self.config.model, request_id, int(time.time()), connection.framed, request.include_usage
+        )
         cut = request.stream and self._plan.cuts()
         answer = Answer(request, connection, form, self, self.config.tokens_per_event, cut)
         answer.begin()

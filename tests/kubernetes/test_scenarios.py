@@ -26,7 +26,7 @@ from pytest_llmdbench.stacks.kubernetes.ways import WAYS, render
 GPUS: Final = {
     "a100": 2,
     "cks": 2,
-    "cpu": 0,
+    "cpu-cluster": 0,
     "flow-control": 2,
     "gke": 2,
     "gpu": 1,

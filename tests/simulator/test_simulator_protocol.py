@@ -116,23 +116,34 @@ def test_a_stop_sequence_is_reported_and_left_out(simulator: Simulator) -> None:
 @pytest.mark.parametrize(
     ("body", "kind", "param", "said"),
     [
-        (b"{", "Bad Request", "body", "JSON decode error"),
+        (b"{", "Bad Request", "body.1", "JSON decode error"),
         (b"[1]", "Bad Request", "body", "valid dictionary"),
-        ({}, "Bad Request", "prompt", "must be provided and non-empty"),
-        ({"prompt": ""}, "Bad Request", "prompt", "must be provided and non-empty"),
+        ({}, "BadRequestError", "prompt", "must be provided and non-empty"),
+        ({"prompt": ""}, "BadRequestError", "prompt", "must be provided and non-empty"),
         ({"prompt": " "}, "BadRequestError", None, "prompt cannot be empty"),
-        ({"prompt": {"a": 1}}, "Bad Request", "prompt", "Input should be"),
-        ({"prompt": [-1]}, "Bad Request", "prompt", "Input should be"),
+        ({"prompt": {"a": 1}}, "Bad Request", "body.prompt", "Input should be"),
+        ({"prompt": [-1]}, "Bad Request", "body.prompt", "Input should be"),
         ({"prompt": "a", "max_tokens": 0}, "BadRequestError", "max_tokens", "max_tokens must be at least 1, got 0."),
-        ({"prompt": "a", "max_tokens": "x"}, "Bad Request", "max_tokens", "valid integer"),
-        ({"prompt": "a", "max_tokens": 1.5}, "Bad Request", "max_tokens", "valid integer"),
+        ({"prompt": "a", "max_tokens": "x"}, "Bad Request", "body.max_tokens", "valid integer"),
+        ({"prompt": "a", "max_tokens": 1.5}, "Bad Request", "body.max_tokens", "valid integer"),
         ({"prompt": "a", "min_tokens": 20}, "BadRequestError", None, "less than or equal to max_tokens=16, got 20"),
-        ({"prompt": "a", "n": 0}, "BadRequestError", "n", "n must be at least 1"),
+        ({"prompt": "a", "n": 0}, "BadRequestError", None, "n must be at least 1"),
         ({"prompt": "a", "n": 2, "temperature": 0}, "BadRequestError", None, "greedy"),
         ({"prompt": "a", "temperature": -1}, "BadRequestError", "temperature", "non-negative"),
         ({"prompt": "a", "stop": [""]}, "BadRequestError", None, "empty string"),
-        ({"prompt": "a", "stream": "yes"}, "Bad Request", "stream", "valid boolean"),
-        ({"prompt": "a", "stream_options": {"include_usage": True}}, "Bad Request", "stream_options", "stream=True"),
+        ({"prompt": "a", "stream": "maybe"}, "Bad Request", "body.stream", "valid boolean"),
+        (
+            {"prompt": "a", "stream_options": {"include_usage": True}},
+            "BadRequestError",
+            "stream_options",
+            "stream=True",
+        ),
+        (
+            {"prompt": "a", "max_tokens": 2049},
+            "BadRequestError",
+            "max_tokens",
+            "cannot be greater than max_model_len=2048",
+        ),
         ({"prompt": "a " * 2049}, "BadRequestError", "input_tokens", "maximum context length is 2048 tokens"),
         ({"prompt": "a " * 2048}, "BadRequestError", "max_tokens", "max_tokens must be at least 1, got 0."),
     ],
@@ -152,6 +163,11 @@ def test_messages_that_are_none_get_400(simulator: Simulator, messages: Any) -> 
     assert simulator.chat(messages).status == 400
 
 
+@pytest.mark.parametrize("given", [{"max_tokens": "3"}, {"max_tokens": 3.0}, {"max_tokens": True}, {"stream": "true"}])
+def test_what_vllm_takes_for_a_number_or_a_flag_is_taken(simulator: Simulator, given: dict[str, Any]) -> None:
+    assert simulator.complete("a", **given).status == 200
+
+
 def test_another_model_gets_404_with_the_name_of_the_served_one(simulator: Simulator) -> None:
     reply = simulator.complete("a", model="gpt")
     assert reply.status == 404
@@ -166,7 +182,8 @@ def test_another_model_gets_404_with_the_name_of_the_served_one(simulator: Simul
 
 
 def test_other_paths_methods_and_media_types_are_refused(simulator: Simulator) -> None:
-    assert simulator.ask("GET", "/nowhere").json["error"]["code"] == 404
+    nowhere = simulator.ask("GET", "/nowhere")
+    assert (nowhere.status, nowhere.json) == (404, {"detail": "Not Found"})
     assert simulator.ask("GET", "/v1/completions").status == 405
     assert simulator.ask("POST", "/v1/completions", b"prompt=a", {"content-type": "text/plain"}).status == 400
 
