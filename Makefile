@@ -8,7 +8,7 @@ IMAGE_REGISTRY ?= localhost/llmdbench
 IMAGE_TAG ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' pytest_llmdbench/__init__.py)
 CONTAINER ?= $(shell command -v podman || command -v docker)
 
-.PHONY: help demo test soak bench lint format typecheck docs lock image-build image-push clean
+.PHONY: help demo test thorough soak bench lint format typecheck docs lock image-build image-push clean
 
 help:  ## Show the targets
 	@sed -n 's/^\([a-z-]*\):.*  ## \(.*\)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -26,7 +26,10 @@ demo: $(VENV)/.ready  ## A chatbot benchmark on the embedded stack: table, verdi
 	$(BIN)/python -m pytest benchmarks -k chatbot --scenario=$(SCENARIO) --html=report.html --self-contained-html $(ARGS)
 
 test: $(VENV)/.ready  ## The project's tests
-	$(BIN)/python -m pytest tests -m "not performance and not soak" $(ARGS)
+	$(BIN)/python -m pytest tests -m "not performance and not soak and not thorough" $(ARGS)
+
+thorough: $(VENV)/.ready  ## What the tests leave out because it takes long: more versions, more kinds of load
+	$(BIN)/python -m pytest tests -m thorough $(ARGS)
 
 soak: $(VENV)/.ready  ## Twenty sessions killed at random moments, on the cluster of the current kubeconfig
 	$(BIN)/python -m pytest tests/kubernetes/test_kill.py -m soak -s -q $(ARGS)

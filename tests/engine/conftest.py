@@ -22,14 +22,15 @@ from tests.engine.engine_processes import alive, below
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.engine)
-    # One engine serves all tests, so those that end it come last.
-    items.sort(key=lambda item: item.path.name == "test_engine_ends.py")
+    places = [place for place, item in enumerate(items) if Path(__file__).parent in item.path.parents]
+    # One engine serves all tests here, so those that end it come last.
+    here = sorted((items[place] for place in places), key=lambda item: item.path.name == "test_engine_ends.py")
+    for place, item in zip(places, here, strict=True):
+        item.add_marker(pytest.mark.engine)
+        items[place] = item
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def spec() -> StackSpec:
     """What ``--scenario=cpu`` deploys; the tests skip where its vLLM cannot be had."""
     try:
@@ -41,13 +42,13 @@ def spec() -> StackSpec:
     return StackSpec("cpu", "local", read_model(Scenario, layers).dump())
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def diagnostics(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where the engine's log is kept if something happens to it."""
     return tmp_path_factory.mktemp("diagnostics")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def deployment(spec: StackSpec, diagnostics: Path) -> Iterator[tuple[LocalVllm, Endpoint]]:
     """The engine, up; nothing of it is left in the end."""
     one = LocalVllm(spec, print, diagnostics)
@@ -62,13 +63,13 @@ def deployment(spec: StackSpec, diagnostics: Path) -> Iterator[tuple[LocalVllm, 
     assert alive(started) == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def engine(deployment: tuple[LocalVllm, Endpoint]) -> Endpoint:
     """Where the engine answers."""
     return deployment[1]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def simulator(engine: Endpoint) -> Iterator[Endpoint]:
     """A simulator of the same model with the same limits."""
     told = {"deploy": "local", "model": {"name": engine.model}}

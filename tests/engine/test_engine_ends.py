@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from pytest_llmdbench.stacks.local_vllm import LocalVllm
 from pytest_llmdbench.stacks.spec import Endpoint, StackSpec
 from tests.engine.engine_processes import alive, below, core_of, words
@@ -49,6 +51,7 @@ def test_a_run_that_is_killed_leaves_no_process_of_the_engine(spec: StackSpec, t
         time.sleep(0.2)
 
 
+@pytest.mark.thorough
 def test_an_engine_whose_core_dies_is_trouble_and_its_log_is_kept(
     deployment: tuple[LocalVllm, Endpoint], diagnostics: Path
 ) -> None:

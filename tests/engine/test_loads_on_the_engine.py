@@ -38,7 +38,9 @@ def sent(harness: Harness, workload: str, endpoint: Endpoint, folder: Path) -> R
     return send(Load(harness, filled, endpoint, folder, "engine"), timeout_s=200, say=print, trouble=lambda: None)
 
 
-@pytest.mark.parametrize("name", LOADS)
+@pytest.mark.parametrize(
+    "name", [one if one == "inference-perf" else pytest.param(one, marks=pytest.mark.thorough) for one in LOADS]
+)
 def test_tokens_are_those_that_the_engine_counted(name: str, engine: Endpoint, tmp_path: Path) -> None:
     harness = Harnesses()(name)
     environment = getattr(harness, "environment", None)

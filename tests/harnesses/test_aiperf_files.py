@@ -13,6 +13,7 @@ import pytest
 from pytest_llmdbench.errors import HarnessError
 from pytest_llmdbench.harnesses.aiperf import Aiperf
 from pytest_llmdbench.harnesses.aiperf_files import LATENCIES, read
+from pytest_llmdbench.harnesses.aiperf_requests import requests
 from pytest_llmdbench.harnesses.reading import read_run
 from pytest_llmdbench.results.result import Result
 
@@ -300,3 +301,19 @@ def test_a_value_of_a_wrong_kind_in_a_line_names_file_line_and_field(folder: Pat
 
 def test_every_latency_of_the_table_is_in_the_samples() -> None:
     assert {one.name for one in LATENCIES} == set(read(SAMPLES / "constant", "0.13.0").whole.latencies)
+
+
+def test_its_requests_can_be_followed_while_the_file_grows(folder: Path) -> None:
+    whole = list(requests(folder) or ())
+    path = folder / REQUESTS
+    text = path.read_bytes()
+    path.unlink()
+    look = Aiperf().follow(folder)
+    assert list(look()) == []
+    # A line that is not whole yet waits, and one that is none is passed over.
+    path.write_bytes(text[:-30])
+    first = list(look())
+    path.write_bytes(text + b"no request\n")
+    assert [*first, *look()] == whole
+    assert len(first) == len(whole) - 1
+    assert list(look()) == []

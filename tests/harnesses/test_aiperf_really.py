@@ -33,7 +33,7 @@ RATE = {**CHAT, "endpoint-type": "completions", "request-rate": 15, "arrival-pat
 MORE_S = 0.05
 
 
-@pytest.fixture(scope="module", params=["0.13.0", "0.8.0"])
+@pytest.fixture(scope="module", params=["0.13.0", pytest.param("0.8.0", marks=pytest.mark.thorough)])
 def program(request: pytest.FixtureRequest) -> Aiperf:
     """aiperf, installed."""
     one = Aiperf(request.param)

@@ -175,6 +175,7 @@ def test_errors_and_streams_cut_midway_are_failures_of_their_own_kinds(
     assert all(number > 5 for number in requests.failed.values())
 
 
+@pytest.mark.thorough
 def test_a_model_that_is_not_there_makes_all_requests_fail_and_the_program_end_with_0(
     program: Guidellm, simulator: Simulator, tmp_path: Path
 ) -> None:
@@ -187,12 +188,14 @@ def test_a_model_that_is_not_there_makes_all_requests_fail_and_the_program_end_w
     assert dict(ran.result.whole.latencies) == {}
 
 
+@pytest.mark.thorough
 def test_a_server_that_is_down_is_an_error_that_says_where_to_look(program: Guidellm, tmp_path: Path) -> None:
     told = profile({"kind": "constant", "rate": 5}, seconds(3))
     with pytest.raises(HarnessError, match=r"guidellm wrote no results\.json.*stderr\.log"):
         run(program, told, "http://127.0.0.1:1", tmp_path / "case")
 
 
+@pytest.mark.thorough
 def test_the_release_before_is_run_and_read_alike(simulator: Simulator, tmp_path: Path) -> None:
     program = Guidellm("0.7.3")
     program.prepare(print)
@@ -208,7 +211,7 @@ def test_the_release_before_is_run_and_read_alike(simulator: Simulator, tmp_path
     assert not any("stage" in line for line in ran.lines)
 
 
-@pytest.mark.parametrize("version", ["0.8.1", "0.7.3"])
+@pytest.mark.parametrize("version", ["0.8.1", pytest.param("0.7.3", marks=pytest.mark.thorough)])
 def test_the_shipped_keys_are_those_of_the_program(version: str) -> None:
     program = Guidellm(version)
     program.prepare(print)
@@ -223,7 +226,7 @@ def test_the_shipped_keys_are_those_of_the_program(version: str) -> None:
     assert json.loads(shipped.read_text(encoding="utf-8"))[version] == json.loads(ran.stdout)
 
 
-@pytest.mark.parametrize("version", ["0.8.1", "0.7.3"])
+@pytest.mark.parametrize("version", ["0.8.1", pytest.param("0.7.3", marks=pytest.mark.thorough)])
 def test_nothing_of_pytorch_is_installed(version: str) -> None:
     program = Guidellm(version)
     program.prepare(print)

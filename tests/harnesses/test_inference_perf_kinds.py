@@ -106,6 +106,7 @@ def test_conversations_of_a_closed_loop_grow_turn_by_turn(program: InferencePerf
     assert result.stages[0].concurrency == 4
 
 
+@pytest.mark.thorough
 def test_conversations_under_way_at_the_end_of_a_stage_lose_what_was_said(
     program: InferencePerf, url: str, tmp_path: Path
 ) -> None:
@@ -115,6 +116,7 @@ def test_conversations_under_way_at_the_end_of_a_stage_lose_what_was_said(
     assert prompts(result, 1) == [10] * 8
 
 
+@pytest.mark.thorough
 def test_images_are_sent_along(program: InferencePerf, url: str, tmp_path: Path) -> None:
     image = {"count": fixed(2), "insertion_point": 0.0, "resolutions": [{"resolution": "360p", "weight": 1}]}
     shared = {
@@ -128,6 +130,7 @@ def test_images_are_sent_along(program: InferencePerf, url: str, tmp_path: Path)
     assert set(prompts(result)) == {60 + 2 * 256}
 
 
+@pytest.mark.thorough
 def test_a_local_file_of_conversations(program: InferencePerf, url: str, tmp_path: Path) -> None:
     conversations = [
         {
@@ -204,6 +207,7 @@ def test_recorded_sessions_are_replayed_with_the_answers_of_now(
     assert result.whole.output_tokens == 9 * 6
 
 
+@pytest.mark.thorough
 def test_a_cut_stream_ends_its_session_and_is_one_failure(program: InferencePerf, otel: Path, tmp_path: Path) -> None:
     told = replay("otel_trace_replay", otel, [{"concurrent_sessions": 1}], max_wait_ms=100)
     with simulator(tmp_path, faults={"cut_rate": 1.0}) as one:
@@ -213,6 +217,7 @@ def test_a_cut_stream_ends_its_session_and_is_one_failure(program: InferencePerf
     assert result.whole.requests.failed == {"clientpayloaderror": 3}
 
 
+@pytest.mark.thorough
 def test_sessions_are_made_again_from_recorded_cache_blocks(program: InferencePerf, url: str, tmp_path: Path) -> None:
     folder = tmp_path / "weka"
     folder.mkdir()
@@ -248,7 +253,7 @@ def test_tokens_that_come_several_in_one_event_are_counted_as_what_they_are(
     assert result.whole.latencies["itl"].minimum > 0.02  # type: ignore[operator]
 
 
-@pytest.mark.parametrize("version", ["0.7.0", "0.6.1"])
+@pytest.mark.parametrize("version", ["0.7.0", pytest.param("0.6.1", marks=pytest.mark.thorough)])
 def test_the_program_takes_every_shipped_workload_as_it_is_told(version: str, tmp_path: Path) -> None:
     program = InferencePerf(version)
     program.prepare(print)

@@ -34,7 +34,7 @@ SHARED = {
 }
 
 
-@pytest.fixture(scope="module", params=["0.7.0", "0.6.1"])
+@pytest.fixture(scope="module", params=["0.7.0", pytest.param("0.6.1", marks=pytest.mark.thorough)])
 def program(request: pytest.FixtureRequest) -> InferencePerf:
     """inference-perf in one version, installed."""
     one = InferencePerf(request.param)

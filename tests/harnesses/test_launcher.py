@@ -17,7 +17,7 @@ import pytest
 from pytest_llmdbench.errors import HarnessError
 from pytest_llmdbench.harnesses import launcher, progress_line
 from pytest_llmdbench.harnesses.harness import Command, Progress
-from pytest_llmdbench.harnesses.launcher import Launched, launch
+from pytest_llmdbench.harnesses.launcher import GiveUp, Launched, launch
 from pytest_llmdbench.harnesses.progress_line import Outline
 from pytest_llmdbench.harnesses.server_counts import Counts, ServerCounts
 from pytest_llmdbench.stacks import processes
@@ -41,13 +41,16 @@ class Run:
         self.ended.append(process.pid)
         processes.end(process, grace)
 
-    def __call__(self, program: str, *, timeout_s: float = 30, url: str = NOWHERE) -> Launched:
+    def __call__(
+        self, program: str, *, timeout_s: float = 30, url: str = NOWHERE, give_up: GiveUp | None = None
+    ) -> Launched:
         return launch(
             Command((sys.executable, "-c", program), self.folder, {"GREETING": "hello"}),
             Outline("load", url, stages=4, expected_s=48),
             timeout_s=timeout_s,
             watch=lambda: self.progress,
             say=self.say,
+            give_up=give_up,
             end=self.end,
         )
 
@@ -145,6 +148,23 @@ def test_a_program_that_takes_too_long_is_ended_with_the_last_it_said(run: Run) 
     assert time.monotonic() - started < 10
     assert len(run.ended) == 1
     assert (run.folder / "stdout.log").exists()
+
+
+def test_a_load_that_is_given_up_is_told_to_end_and_its_files_stay(run: Run) -> None:
+    program = (
+        "import pathlib, signal, sys, time\n"
+        "signal.signal(signal.SIGTERM, lambda *_: (print('bye', flush=True), sys.exit(5)))\n"
+        "pathlib.Path('there').touch()\n"
+        "time.sleep(60)"
+    )
+    launched = run(program, give_up=lambda _: "hopeless" if (run.folder / "there").exists() else None)
+    assert (launched.abandoned, launched.exit_code) == ("hopeless", 5)
+    assert launched.elapsed_s < 30
+    assert (run.folder / "stdout.log").read_text(encoding="utf-8") == "bye\n"
+
+
+def test_a_load_that_ends_before_it_is_given_up_was_not(run: Run) -> None:
+    assert run("pass", give_up=lambda elapsed: "hopeless" if elapsed > 20 else None).abandoned is None
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, ZeroDivisionError])

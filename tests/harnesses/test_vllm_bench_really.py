@@ -133,6 +133,7 @@ def test_a_chat_at_a_rate_is_as_the_server_saw_it(program: VllmBench, simulate: 
     assert any("stage 1/1" in line and "requests done" in line for line in lines)
 
 
+@pytest.mark.thorough
 def test_prompts_of_a_file_a_few_at_once_are_as_the_server_saw_them(
     program: VllmBench, simulate: Simulate, tmp_path: Path
 ) -> None:
@@ -173,6 +174,7 @@ def test_errors_and_streams_cut_midway_are_failures_by_kind(
     assert whole.lengths["output"].minimum == 32
 
 
+@pytest.mark.thorough
 def test_a_model_that_is_not_there_makes_all_requests_fail_and_the_program_end_with_0(
     program: VllmBench, simulate: Simulate, tmp_path: Path
 ) -> None:
@@ -183,6 +185,7 @@ def test_a_model_that_is_not_there_makes_all_requests_fail_and_the_program_end_w
     assert dict(result.whole.latencies) == {}
 
 
+@pytest.mark.thorough
 def test_inferencemax_runs_a_script_of_ones_own_and_says_so(
     program: VllmBench, simulate: Simulate, tmp_path: Path
 ) -> None:
@@ -207,6 +210,7 @@ def test_inferencemax_runs_vllms_own_program_elsewhere_and_says_so(
     assert result.whole.output_tokens == 24
 
 
+@pytest.mark.thorough
 def test_the_shipped_flags_are_those_of_the_program(program: VllmBench) -> None:
     flags = Path(vllm_bench_profile.__file__).with_name("vllm_bench_flags.json")
     ran = subprocess.run(

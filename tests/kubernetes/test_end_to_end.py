@@ -43,7 +43,7 @@ def test_a_standalone_stack_is_stood_up_loaded_from_inside_judged_and_given_back
 
 
 def test_an_slo_that_is_missed_fails_with_the_same_table_as_anywhere(project: Project, cluster: Cluster) -> None:
-    status, output = project.run("--scenario=sim", "--llmd-slo=ttft.p99<=1ms")
+    status, output = project.run("--scenario=sim", "--llmd-slo=ttft.max<=1ms")
     assert status == 1
     assert "MISSED" in output
     assert left(cluster) == []
@@ -66,7 +66,7 @@ def test_an_existing_service_is_found_and_loaded_and_stays(project: Project, clu
     service = cluster.objects("v1", "Service", OURS)[0]["metadata"]["name"]
     before = sorted(one["metadata"]["uid"] for one in cluster.objects("v1", "Pod", {"llmdbench/role": "server"}))
     tokenizer = project.tokenizer()
-    words = ["--llmd-model=llmdbench/simulated", f"--llmd-set=model.tokenizer={tokenizer}", "--llmd-slo=ttft.p99<=5s"]
+    words = ["--llmd-model=llmdbench/simulated", f"--llmd-set=model.tokenizer={tokenizer}", "--llmd-slo=ttft.max<=5s"]
     for where in ("cluster", "here"):
         status, output = project.run(
             "--scenario=sim", f"--llmd-stack={service[:8]}", f"--llmd-set=load.where={where}", *words

@@ -13,6 +13,7 @@ import pytest
 
 from pytest_llmdbench.declared.scenario import Scenario
 from pytest_llmdbench.errors import HarnessError
+from pytest_llmdbench.harnesses.guidellm import Guidellm
 from pytest_llmdbench.harnesses.harness import Command, Progress
 from pytest_llmdbench.harnesses.inference_perf import InferencePerf
 from pytest_llmdbench.harnesses.progress_line import Outline
@@ -80,8 +81,11 @@ def offered(cluster: Cluster) -> int:
 
 
 def load(url: str, where: LoadSite, folder: Path) -> Load:
-    endpoint = Endpoint(url, "sim", str(simulator_tokenizer()), {}, json.loads(json.dumps(where.to_json())))
-    return Load(InferencePerf(), PROFILE, endpoint, folder, "the load")
+    return Load(InferencePerf(), PROFILE, endpoint(url, where), folder, "the load")
+
+
+def endpoint(url: str, where: LoadSite) -> Endpoint:
+    return Endpoint(url, "sim", str(simulator_tokenizer()), {}, json.loads(json.dumps(where.to_json())))
 
 
 def run(url: str, where: LoadSite, folder: Path) -> tuple[Result, list[str]]:
@@ -98,6 +102,22 @@ def launch(
     told = {"watch": lambda: Progress(0), "trouble": lambda: None, "say": lines.append, **more}
     command = Command(argv, folder)
     return launch_in_cluster(cluster, where, [command], Outline("it", ""), timeout_s=timeout_s, **told).exit_code, lines
+
+
+def test_another_harness_s_program_runs_in_a_pod_as_well(cluster: Cluster, simulator: str, tmp_path: Path) -> None:
+    profile = {
+        "spec": {
+            "backend": {"kind": "openai_http", "request_format": "/v1/completions"},
+            "profile": {"kind": "constant", "rate": 5},
+            "constraints": [{"kind": "max_requests", "count": 30}],
+            "data": [{"kind": "synthetic_text", "prompt_tokens": 20, "output_tokens": 8}],
+        }
+    }
+    sent = Load(Guidellm(), profile, endpoint(simulator, site(cluster)), tmp_path, "the load")
+    result = send(sent, timeout_s=120, say=lambda line: None, trouble=lambda: None)
+    assert result.whole.requests.completed == 30 == offered(cluster)
+    assert result.whole.output_tokens == 240
+    assert nothing_left(cluster)
 
 
 def nothing_left(cluster: Cluster) -> bool:
