@@ -143,6 +143,14 @@ class SimulatorConfig:
         metadata={"help": "seed of everything that is drawn: the same requests in the same order get the same answers"},
     )
 
+    like: str = field(
+        default="",
+        metadata={
+            "help": "in a scenario: a GPU, as in h100, whose estimated times with the scenario's model and vLLM flags "
+            "take the place of the four times below, and of sizes that are not said"
+        },
+    )
+
     ttft: float = field(
         default=0.0, metadata={"help": "least time from room in the engine to the first token, seconds"}
     )

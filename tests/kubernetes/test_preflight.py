@@ -51,6 +51,15 @@ def holder(cluster: Cluster, gpus: int) -> dict[str, Any]:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec}
 
 
+def test_an_engine_that_cannot_start_is_named_with_what_mends_it(cluster: Cluster) -> None:
+    said = problems(
+        cluster,
+        model={"name": "meta-llama/Llama-3.3-70B-Instruct"},
+        accelerator={"product": "NVIDIA-H100-80GB-HBM3"},
+    )
+    assert "vllm.tensor_parallel_size: 4" in said
+
+
 def test_everything_that_is_wrong_is_listed_at_once(cluster: Cluster) -> None:
     said = problems(
         cluster,

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pytest_llmdbench.capacity.preflight import check_scenario
 from pytest_llmdbench.declared.scenario import Scenario
 from pytest_llmdbench.errors import StandupError, counted
 from pytest_llmdbench.say import Say
@@ -51,7 +52,7 @@ class Preflight:
             self.cluster.version()
             self._namespace()
             problems = [*self._load(), *self._rights(), *self._kinds(), *self._secrets(), *self._storage()]
-            problems += self._gpus(key)
+            problems += [*self._memory(), *self._gpus(key)]
         except ClusterError as error:
             raise StandupError(f"stack {key}: {error}") from error
         if problems:
@@ -154,6 +155,10 @@ class Preflight:
                 f"the claim {claim} cannot be made: the cluster has no default storage class; name one of: {names} "
                 "(storage.storage_class), or make the claim yourself"
             )
+
+    def _memory(self) -> list[str]:
+        """Engines that will not start on their GPUs, where both are known."""
+        return [found.text for found in check_scenario(self.scenario) if found.fatal]
 
     def _gpus(self, key: str) -> list[str]:
         sizes = [pods.gpus for pods in self.rendered.expected for _ in range(pods.count) if pods.gpus]

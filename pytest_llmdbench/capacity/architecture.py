@@ -1,0 +1,103 @@
+"""The architecture of a model: its dimensions, and what kind of layers it has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pytest_llmdbench.capacity.quantization import NONE, Quantization
+
+
+@dataclass(frozen=True, slots=True)
+class MLA:
+    """Multi-head latent attention: one compressed key-value vector a token, the same for all heads."""
+
+    kv_rank: int
+    query_rank: int
+    rope: int
+    nope: int
+    value: int
+    index_head: int
+    index_heads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Experts:
+    """The mixture of experts in ``layers`` of the layers; ``shared`` is the width of what every token goes through."""
+
+    count: int
+    active: int
+    width: int
+    shared: int
+    layers: int
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """Linear attention (gated DeltaNet) in ``layers`` of the layers: a state of fixed size in place of a KV cache."""
+
+    layers: int
+    key_heads: int
+    value_heads: int
+    key_dim: int
+    value_dim: int
+    kernel: int
+
+
+@dataclass(frozen=True, slots=True)
+class Vision:
+    """The vision tower: parameters, and whether each tensor parallel rank holds all of them."""
+
+    parameters: float
+    replicated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model by its dimensions. ``window`` is the sliding or chunked window of ``window_layers`` layers, in tokens."""
+
+    name: str
+    architecture: str
+    hidden: int
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    vocabulary: int
+    #: Width of the feed-forward part of layers without experts.
+    width: int
+    dtype: str
+    max_positions: int
+    tied: bool
+    attention_bias: bool
+    gated_mlp: bool
+    gated_attention: bool
+    query_norm: bool
+    window: int
+    window_layers: int
+    #: KV heads and head size of layers that see everything, where they differ (Gemma 4).
+    global_kv_heads: int
+    global_head_dim: int
+    learned_positions: int
+    rotary: bool
+    mla: MLA | None = None
+    experts: Experts | None = None
+    linear: Linear | None = None
+    vision: Vision | None = None
+    quantization: Quantization = NONE
+    #: Whether the weights are quantized by vLLM, and not in the checkpoint.
+    quantized_at_start: bool = False
+    #: What the model card says, thousand millions of parameters; 0: nothing.
+    published_b: float = 0.0
+    source: str = ""
+
+    @property
+    def expert_layers(self) -> int:
+        """Layers with experts."""
+        return self.experts.layers if self.experts else 0
+
+    @property
+    def attention(self) -> str:
+        """The kind of attention: MLA, MHA, MQA or GQA."""
+        if self.mla:
+            return "MLA"
+        return {self.heads: "MHA", 1: "MQA"}.get(self.kv_heads, "GQA")

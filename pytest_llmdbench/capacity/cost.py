@@ -1,0 +1,60 @@
+"""What serving costs: per hour, per month at a load, and per million tokens. Prices carry their date and source."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from pytest_llmdbench.capacity.configuration import Configuration
+from pytest_llmdbench.capacity.load import Load
+from pytest_llmdbench.capacity.speed import TPOT_ERROR, Speed
+from pytest_llmdbench.declared.cluster import Accelerator
+from pytest_llmdbench.declared.prices import Price, price_of
+
+HOURS_A_MONTH: Final = 730.0
+MILLION: Final = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """In the currency of the price. Tokens are those that are served, not those that could be.
+
+    ``per_million`` puts all of the cost on output tokens, as list prices of GPUs are compared; ``input`` and ``output``
+    share it by the time that prompts and answers take.
+    """
+
+    price: Price
+    per_hour: float
+    per_month: float
+    per_million: float
+    per_million_input: float
+    per_million_output: float
+
+    @property
+    def per_million_range(self) -> tuple[float, float]:
+        """From to, by the error of the throughput."""
+        return self.per_million * (1 - TPOT_ERROR), self.per_million * (1 + TPOT_ERROR)
+
+
+def price_of_gpu(name: str, table: str | None = None, per_hour: float | None = None) -> Price | None:
+    """The price of one GPU for an hour; None where nobody says it.
+
+    Raises:
+        DeclarationError: the table cannot be read.
+    """
+    return price_of(Accelerator(product=name, prices=table, price_per_hour=per_hour))
+
+
+def cost(config: Configuration, load: Load, found: Speed, replicas: int, price: Price, served: float) -> Cost:
+    """The cost of ``replicas`` that serve ``served`` requests per second in all."""
+    per_hour = replicas * config.gpus * price.per_hour
+    hour = served * 3600
+    per_output = per_hour / (hour * load.output_tokens) * MILLION
+    return Cost(
+        price=price,
+        per_hour=per_hour,
+        per_month=per_hour * HOURS_A_MONTH,
+        per_million=per_output,
+        per_million_input=per_hour * found.prefill_share / (hour * load.prompt_tokens) * MILLION,
+        per_million_output=per_output * (1 - found.prefill_share),
+    )

@@ -1,0 +1,49 @@
+"""The load that an engine is asked to carry: lengths, what prompts share, and how much comes at once."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+from pytest_llmdbench.errors import DeclarationError
+
+_MOST_TOKENS: Final = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Mean lengths in tokens, and either a concurrency (requests in flight) or a rate (requests/s).
+
+    ``shared`` is the share (0..1) of a prompt that the prefix cache already holds.
+    """
+
+    prompt_tokens: float
+    output_tokens: float
+    concurrency: int | None = None
+    rate: float | None = None
+    shared: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Raise DeclarationError on what nobody can mean."""
+        for name, value in (("prompt_tokens", self.prompt_tokens), ("output_tokens", self.output_tokens)):
+            if not 1 <= value <= _MOST_TOKENS:
+                raise DeclarationError(f"{name}: {value} is not possible; it is a number of tokens of at least 1")
+        if not 0 <= self.shared < 1:
+            raise DeclarationError(f"shared: {self.shared} is not possible; it is a share from 0 to below 1")
+        if (self.concurrency is None) == (self.rate is None):
+            raise DeclarationError("the load needs a concurrency or a rate, and one of them alone")
+        if self.concurrency is not None and not 1 <= self.concurrency <= 1_000_000:
+            raise DeclarationError(f"concurrency: {self.concurrency} is not possible; it is a number of at least 1")
+        if self.rate is not None and not 0 < self.rate < math.inf:
+            raise DeclarationError(f"rate: {self.rate} is not possible; it is a number of requests per second above 0")
+
+    @property
+    def computed(self) -> float:
+        """Tokens of a prompt that have to be computed."""
+        return max(1.0, self.prompt_tokens * (1 - self.shared))
+
+    @property
+    def length(self) -> float:
+        """Prompt and answer together, tokens."""
+        return self.prompt_tokens + self.output_tokens

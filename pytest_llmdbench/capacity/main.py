@@ -1,0 +1,156 @@
+"""``llmdbench-explore``: what fits, how fast it is, and what it costs, from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from pytest_llmdbench.capacity import arguments, texts
+from pytest_llmdbench.capacity.answers import exploration_data, speed_data, validation_data
+from pytest_llmdbench.errors import DeclarationError, LlmdError
+
+#: Exit codes: the answer is yes, the answer is no, the question cannot be meant.
+YES, NO, WRONG = 0, 1, 2
+#: A start-up log is some hundreds of lines; no more than this is read.
+_LOG_BYTES: Final = 64 * 2**20
+Answer = tuple[int, Any, Iterable[str]]
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Answer one question; the exit code says yes (0), no (1), or that it cannot be meant (2)."""
+    given = arguments.parser().parse_args(words)
+    try:
+        code, data, lines = _COMMANDS[given.command](given)
+        shown = json.dumps(data, indent=1, allow_nan=False) if given.json else "\n".join(lines)
+        print(shown, flush=True)
+    except LlmdError as error:
+        print(f"{arguments.PROGRAM}: {error}", file=sys.stderr)
+        return WRONG
+    except BrokenPipeError:  # the reader, head for one, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return code
+
+
+def _check(given: argparse.Namespace) -> Answer:
+    from pytest_llmdbench.capacity.speed import speed
+    from pytest_llmdbench.capacity.validation import validate
+
+    if given.scenario:
+        return _check_scenario(given.scenario)
+    config = arguments.engine_of(given)
+    found = validate(config)
+    data, lines = validation_data(found), list(texts.validation_lines(found))
+    load = arguments.load_of(given)
+    if load is not None and found.verdict != "will not start":
+        fast = speed(config, load)
+        data["speed"] = speed_data(fast)
+        lines += ["", *texts.speed_lines(fast)]
+    return (NO if found.verdict == "will not start" else YES), data, lines
+
+
+def _check_scenario(name: str) -> Answer:
+    from pytest_llmdbench.capacity.preflight import check_scenario
+    from pytest_llmdbench.declared.layers import Layers
+    from pytest_llmdbench.declared.places import Places, shipped_root
+    from pytest_llmdbench.declared.scenario import Scenario
+    from pytest_llmdbench.declared.source import load_yaml
+    from pytest_llmdbench.declared.strict import read_model
+
+    layers = Layers()
+    layers.add_source(load_yaml(Places([Path.cwd(), shipped_root()]).scenario(name)))
+    found = check_scenario(read_model(Scenario, layers))
+    data = [{"role": one.role, **validation_data(one.validation)} for one in found]
+    return (NO if any(one.fatal for one in found) else YES), data, texts.finding_lines(found)
+
+
+def _recommend(given: argparse.Namespace) -> Answer:
+    from pytest_llmdbench.capacity.explore import explore
+    from pytest_llmdbench.capacity.scenario_file import scenario_of
+
+    found = explore(arguments.asked_of(given), given.rank)
+    if given.html:
+        from pytest_llmdbench.capacity.page import page
+
+        _write(given.html, page(found))
+    if given.write_scenario:
+        if not found.best:
+            raise DeclarationError("no scenario was written: nothing that was tried meets what is asked for")
+        _write(given.write_scenario, scenario_of(found.best[0], found.asked))
+    return (YES if found.best else NO), exploration_data(found), texts.exploration_lines(found, given.top)
+
+
+def _rehearse(given: argparse.Namespace) -> Answer:
+    from pytest_llmdbench.capacity.placement import check_sizes
+    from pytest_llmdbench.capacity.scenario_file import rehearsal_of
+    from pytest_llmdbench.capacity.simulated import simulator_like
+    from pytest_llmdbench.declared.objective import parse_objectives
+
+    config = arguments.engine_of(given)
+    check_sizes(config)
+    text = rehearsal_of(config, [one.text for one in parse_objectives(given.slo, "--slo")])
+    if given.write:
+        _write(given.write, text)
+        text = f"{given.write} written; run it with --scenario={given.write}"
+    return YES, asdict(simulator_like(config)), [text.rstrip()]
+
+
+def _compare(given: argparse.Namespace) -> Answer:
+    from pytest_llmdbench.capacity.calibration import compare
+    from pytest_llmdbench.capacity.corrections import store
+    from pytest_llmdbench.capacity.placement import check_sizes
+    from pytest_llmdbench.harnesses.startup_log import parse
+
+    config = arguments.engine_of(given)
+    check_sizes(config)
+    try:
+        with Path(given.log).open("rb") as file:
+            log = parse(file.read(_LOG_BYTES).decode("utf-8", errors="replace"))
+    except OSError as error:
+        raise DeclarationError(f"{given.log}: cannot be read: {error.strerror}") from error
+    found = compare(config, log.values)
+    if not found:
+        raise DeclarationError(f"{given.log}: no word on memory in it; is it the log of an engine's start?")
+    lines = list(texts.comparison_lines(found))
+    if given.store:
+        kept = store(config, found, arguments.corrections_of(given))
+        lines.append(f"kept: the KV cache of this engine is {kept.kv_gib:+.2f} GiB from what is estimated")
+    return YES, [asdict(one) | {"error": one.error} for one in found], lines
+
+
+def _models(_: argparse.Namespace) -> Answer:
+    from pytest_llmdbench.capacity.models import known_models
+
+    return YES, known_models(), known_models()
+
+
+def _gpus(_: argparse.Namespace) -> Answer:
+    from pytest_llmdbench.capacity.gpus import known_gpus
+
+    lines = [
+        f"{one.name:20} {one.memory_gib:7.2f} GiB  {one.bandwidth / 1e9:6.0f} GB/s  {one.product}"
+        for one in known_gpus()
+    ]
+    return YES, [asdict(one) for one in known_gpus()], lines
+
+
+def _write(path: str, text: str) -> None:
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise DeclarationError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+_COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], Answer]]] = {
+    "check": _check,
+    "recommend": _recommend,
+    "rehearse": _rehearse,
+    "compare": _compare,
+    "models": _models,
+    "gpus": _gpus,
+}

@@ -1,0 +1,113 @@
+"""The explored space as one page that needs no network: memory, throughput and cost against latency, and the table."""
+
+from __future__ import annotations
+
+import html
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from typing import Any, Final
+
+from pytest_llmdbench.capacity.explore import Candidate, Exploration, by_cost, pareto
+from pytest_llmdbench.capacity.memory import memory
+from pytest_llmdbench.capacity.speed import TPOT_ERROR, TTFT_ERROR
+from pytest_llmdbench.capacity.texts import exploration_lines
+
+#: Engines whose memory is drawn, and whose points have a colour of their own.
+_SHOWN: Final = 20
+_PARTS: Final = (
+    ("weights", "weights"),
+    ("activation", "activation"),
+    ("non_torch", "driver and NCCL"),
+    ("cuda_graphs", "CUDA graphs"),
+    ("kv", "KV cache"),
+)
+_STYLE: Final = (
+    "body{font:15px/1.4 system-ui,sans-serif;margin:1.5em auto;max-width:1200px;padding:0 1em;color:#222;"
+    "background:#fff}pre{overflow-x:auto;font-size:12px}.chart{height:460px}h1{font-size:1.4em}"
+    "h2{font-size:1.1em;margin-top:2em}"
+)
+
+
+def page(found: Exploration) -> str:
+    """The page, HTML."""
+    charts = (
+        ("Memory of one GPU", _memory_chart(found.best[:_SHOWN])),
+        ("Throughput against latency", _scatter(found, lambda one: one.per_gpu, "output tokens/s of one GPU", -1)),
+        ("Cost against latency", _scatter(found, by_cost, f"{_currency(found)} for a million output tokens", 1)),
+    )
+    title = html.escape(f"{found.asked.model.name}: what fits, how fast, and at what cost")
+    table = html.escape("\n".join(exploration_lines(found, len(found.best))))
+    bodies = "".join(f'<h2>{name}</h2><div class="chart" id="chart{at}"></div>' for at, (name, _) in enumerate(charts))
+    data = json.dumps([chart for _, chart in charts], allow_nan=False).replace("<", "\\u003c")
+    draw = (
+        f"const charts={data};charts.forEach((chart,at)=>Plotly.newPlot('chart'+at,chart.data,chart.layout,"
+        "{responsive:true,displaylogo:false}));"
+    )
+    return (
+        f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+        f"<style>{_STYLE}</style></head>"
+        f"<body><h1>{title}</h1><p>Estimates: TPOT and throughput to about {TPOT_ERROR:.0%}, TTFT to about "
+        f"{TTFT_ERROR:.0%}.</p>"
+        f"{bodies}<h2>All engines</h2><pre>{table}</pre>"
+        f"<script>{_library()}</script><script>{draw}</script></body></html>\n"
+    )
+
+
+def _library() -> str:
+    """plotly.js as its Python package carries it."""
+    return (files("plotly") / "package_data" / "plotly.min.js").read_text(encoding="utf-8")
+
+
+def _memory_chart(best: Sequence[Candidate]) -> Mapping[str, Any]:
+    rooms = [memory(one.config) for one in best]
+    names = [html.escape(one.label) for one in best]
+    bars = [
+        {"type": "bar", "name": text, "x": names, "y": [round(getattr(room, part), 2) for room in rooms]}
+        for part, text in _PARTS
+    ]
+    layout = {"barmode": "stack", "yaxis": {"title": {"text": "GiB"}}, "margin": {"t": 10, "b": 140}}
+    return {"data": bars, "layout": layout}
+
+
+def _scatter(found: Exploration, value: Callable[[Candidate], float], title: str, sign: int) -> Mapping[str, Any]:
+    """Points over TPOT: each engine a line, what misses the SLO grey, the front. ``sign`` is 1 where less is good."""
+    traces = [
+        _trace("misses the SLO", found.missing, value, {"mode": "markers", "marker": {"color": "#bbb", "size": 5}})
+    ]
+    for engine in found.best[:_SHOWN]:
+        points = sorted((one for one in found.meeting if one.label == engine.label), key=lambda one: one.concurrency)
+        traces.append(_trace(engine.label, points, value, {"mode": "lines+markers"}))
+    shown = {one.label for one in found.best[:_SHOWN]}
+    rest = [one for one in found.meeting if one.label not in shown]
+    traces.append(_trace("others", rest, value, {"mode": "markers", "marker": {"color": "#7a9", "size": 5}}))
+    front = [one for one in pareto(found.meeting, lambda one: sign * value(one)) if math.isfinite(value(one))]
+    line = {"mode": "lines", "line": {"color": "#000", "dash": "dot"}}
+    traces.append(_trace("Pareto front", front, value, line))
+    layout = {
+        "xaxis": {"title": {"text": "TPOT, ms"}, "type": "log"},
+        "yaxis": {"title": {"text": title}, "type": "log"},
+        "margin": {"t": 10},
+        "hovermode": "closest",
+    }
+    return {"data": [trace for trace in traces if trace["x"]], "layout": layout}
+
+
+def _trace(
+    name: str, points: Sequence[Candidate], value: Callable[[Candidate], float], how: Mapping[str, Any]
+) -> dict[str, Any]:
+    kept = [one for one in points if math.isfinite(value(one)) and one.speed.tpot > 0]
+    return {
+        "type": "scatter",
+        "name": html.escape(name),
+        "x": [round(one.speed.tpot * 1e3, 3) for one in kept],
+        "y": [round(value(one), 4) for one in kept],
+        "text": [html.escape(f"{one.label}, {one.concurrency} at once, {one.replicas} replicas") for one in kept],
+        **how,
+    }
+
+
+def _currency(found: Exploration) -> str:
+    said = [one.cost.price.currency for one in found.meeting if one.cost and one.cost.price.currency]
+    return html.escape(said[0]) if said else "cost"

@@ -1,0 +1,107 @@
+"""How weights are quantized: bits a parameter, which parts, and in what the products are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from pytest_llmdbench.capacity.fields import Fields
+from pytest_llmdbench.errors import DeclarationError, nearest
+
+Compute = Literal["native", "fp8", "fp4"]
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """Bits of a parameter, scales included; None: as the dtype. Embeddings, norms, routers and vision stay as they are.
+
+    ``block`` is the side of a block of weights that shares a scale: a rank's share of a layer must be a multiple.
+    ``padded`` is the multiple that the width of experts is padded to.
+    """
+
+    name: str
+    linear_bits: float | None = None
+    expert_bits: float | None = None
+    compute: Compute = "native"
+    block: int = 0
+    padded: int = 0
+
+
+NONE: Final = Quantization("none")
+_FP8: Final = Quantization("fp8", 8, 8, "fp8")
+_INT8: Final = Quantization("w8a8", 8, 8, "fp8")
+# Four bits, and for each group of 128 a scale of 16 bits; AWQ also keeps zero points, unpacked by the Marlin kernels.
+_GPTQ: Final = Quantization("gptq", 4.125, 4.125)
+_AWQ: Final = Quantization("awq", 4.25, 4.25)
+# Groups of 32 with a scale of 8 bits; vLLM pads 2880 to 3072.
+_MXFP4: Final = Quantization("mxfp4", None, 4.25, "fp4", padded=256)
+_NVFP4: Final = Quantization("nvfp4", 4.5, 4.5, "fp4")
+_INT4_EXPERTS: Final = Quantization("int4-experts", None, 4.5)
+
+#: What people and checkpoints call it -> what it is.
+KNOWN: Final[Mapping[str, Quantization]] = {
+    "none": NONE,
+    "fp8": _FP8,
+    "fbgemm_fp8": _FP8,
+    "modelopt": _FP8,
+    "w8a8": _INT8,
+    "int8": _INT8,
+    "awq": _AWQ,
+    "awq_marlin": _AWQ,
+    "gptq": _GPTQ,
+    "gptq_marlin": _GPTQ,
+    "w4a16": _GPTQ,
+    "int4": _GPTQ,
+    "mxfp4": _MXFP4,
+    "gpt_oss_mxfp4": _MXFP4,
+    "nvfp4": _NVFP4,
+    "modelopt_fp4": _NVFP4,
+    "int4-experts": _INT4_EXPERTS,
+}
+
+
+def quantization_of(word: str) -> Quantization:
+    """What ``--quantization`` names. Raises DeclarationError with the nearest that is known."""
+    found = KNOWN.get(word.lower())
+    if found is None:
+        raise DeclarationError(f"quantization: '{word}' is not known; {nearest(word.lower(), KNOWN)}")
+    return found
+
+
+def quantization_of_config(config: Fields | None, *, experts: bool) -> Quantization:
+    """What ``quantization_config`` of a config.json says of a model with or without ``experts``.
+
+    Raises:
+        DeclarationError: a method that is not known.
+    """
+    if config is None:
+        return NONE
+    method = config.text("quant_algo", "quant_method", default="none").lower()
+    found = _compressed(config) if method == "compressed-tensors" else quantization_of(method)
+    bits = config.count("bits")
+    if found in (_GPTQ, _AWQ) and bits == 8:
+        found = replace(found, linear_bits=8.25, expert_bits=8.25)
+    blocks = config.data.get("weight_block_size")
+    if isinstance(blocks, list) and blocks and isinstance(blocks[0], int) and 0 < blocks[0] <= 4096:
+        found = replace(found, block=blocks[0])
+    left_out = config.data.get("ignore") or config.data.get("exclude_modules")
+    if experts and isinstance(left_out, list) and any("self_attn" in str(one) for one in left_out):
+        # Attention as it is, and with it all that is no expert: most of the weights are experts.
+        found = replace(found, linear_bits=None)
+    return found
+
+
+def _compressed(config: Fields) -> Quantization:
+    """The format of the first group of layers: enough for its size."""
+    groups = config.below("config_groups")
+    first = next(iter(groups.data), None) if groups else None
+    group = groups.below(first) if groups and first is not None else None
+    weights = group.below("weights") if group else None
+    if weights is None:
+        raise DeclarationError(f"{config.name}: no 'config_groups' with 'weights'; the bits of the weights are unknown")
+    bits, kind = weights.count("num_bits", default=-1, least=1), weights.text("type", default="int")
+    if bits == 4:
+        small = weights.count("group_size", default=128) <= 32
+        return _NVFP4 if kind == "float" else replace(_GPTQ, linear_bits=4.5, expert_bits=4.5) if small else _GPTQ
+    return _FP8 if kind == "float" else _INT8

@@ -1,0 +1,143 @@
+"""How long a step takes on a GPU: the slower of reading the weights and computing, and what comes on top.
+
+The shares of the peaks that real kernels reach are textbook values. What launches, all-reduces and experts take was
+chosen in view of measured rows, one value for all models and GPUs; nothing is fitted to a single row or model.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from pytest_llmdbench.capacity.configuration import Configuration
+from pytest_llmdbench.capacity.kv_cache import layout
+from pytest_llmdbench.capacity.parameters import Parameters, parameters
+from pytest_llmdbench.capacity.weights import weights_bytes
+from pytest_llmdbench.errors import DeclarationError
+
+#: Shares of the peaks: of the memory's bandwidth, of the products' FLOP/s by their type, of attention's, of the link.
+BANDWIDTH: Final = 0.75
+PRODUCTS: Final = 0.6
+PRODUCTS_SMALL: Final = 0.45
+ATTENTION: Final = 0.4
+LINK: Final = 0.5
+#: Launching the kernels of a layer, and with experts sorting the tokens to each of them, seconds.
+LAYER_S: Final = 20e-6
+EXPERT_LAYER_S: Final = 30e-6
+EXPERT_S: Final = 0.1e-6
+#: The latency of an all-reduce, and what each peer that is read from adds, seconds.
+ALL_REDUCE_S: Final = 4e-6
+PEER_S: Final = 2.5e-6
+#: The many small products of experts take longer than one large product of the same work.
+EXPERT_PREFILL: Final = 1.8
+
+
+@dataclass(frozen=True)
+class Roofline:
+    """The times of one engine, in seconds, on one data parallel copy of it."""
+
+    config: Configuration
+
+    @cached_property
+    def _count(self) -> Parameters:
+        return parameters(self.config.model)
+
+    @cached_property
+    def _ranks(self) -> int:
+        """GPUs that share one copy's layers: pipeline stages work one after the other for one token."""
+        return self.config.tensor_parallel_size
+
+    @cached_property
+    def peak(self) -> float:
+        """FLOP/s of products that the kernels reach on one GPU. Raises DeclarationError where it is not known."""
+        gpu, compute = self.config.gpu, self.config.model.quantization.compute
+        if compute == "fp4" and gpu.fp4:
+            return gpu.fp4 * PRODUCTS_SMALL
+        if compute == "fp8" and gpu.fp8:
+            return gpu.fp8 * PRODUCTS_SMALL
+        return self.plain_peak * PRODUCTS
+
+    @cached_property
+    def plain_peak(self) -> float:
+        """FLOP/s in 16 bits, at the peak."""
+        found = self.config.gpu.bf16 or self.config.gpu.fp16
+        if not found or not self.config.gpu.bandwidth:
+            raise DeclarationError(f"GPU: the speed of {self.config.gpu.name} is not known")
+        return found
+
+    @cached_property
+    def _fixed_s(self) -> float:
+        """What a step takes whatever its size: launches, and the latency of two all-reduces a layer."""
+        model = self.config.model
+        launches = LAYER_S * (model.layers - model.expert_layers)
+        if model.experts:
+            launches += (EXPERT_LAYER_S + EXPERT_S * model.experts.count) * model.expert_layers
+        ranks = self.config.tensor_parallel_size
+        reduces = 2 * model.layers * (ALL_REDUCE_S + PEER_S * ranks) if ranks > 1 else 0.0
+        return launches + reduces
+
+    def weights_read(self, tokens: float) -> float:
+        """Bytes of weights that one GPU reads for a step of ``tokens`` tokens: of the experts, those that are met."""
+        whole = sum(weights_bytes(self.config, rank) for rank in range(self.config.pipeline_parallel_size))
+        experts = self.config.model.experts
+        if experts is None:
+            return whole
+        held = self._expert_bytes
+        # All copies' tokens meet at the experts.
+        asked = max(1.0, tokens * self.config.data_parallel_size)
+        met: float = 1 - (1 - experts.active / experts.count) ** asked
+        return whole - held * (1 - met)
+
+    @cached_property
+    def _expert_bytes(self) -> float:
+        bits = self.config.model.quantization.expert_bits
+        size = self.config.bytes if bits is None else bits / 8
+        return self.config.model.expert_layers * self._count.experts * size / self.config.expert_ranks
+
+    @cached_property
+    def kv_token_bytes(self) -> float:
+        """Bytes of KV cache of one token on one GPU, all pipeline stages, padding aside."""
+        room = layout(self.config)
+        stages = self.config.pipeline_parallel_size
+        return stages * room.block_bytes * max(1, room.full) / room.full_tokens
+
+    def decode_s(self, sequences: float, context: float) -> float:
+        """A step that makes one token for each of ``sequences``, with ``context`` tokens each behind them."""
+        config = self.config
+        read = self.weights_read(sequences) + sequences * context * self.kv_token_bytes
+        memory = read / (config.gpu.bandwidth * BANDWIDTH)
+        return max(memory, self._products_s(sequences)) + self._fixed_s + self._reduce_s(sequences)
+
+    def prefill_s(self, tokens: float, before: float = 0.0) -> float:
+        """Computing ``tokens`` tokens of a prompt that has ``before`` tokens in the cache already."""
+        gpu = self.config.gpu
+        memory = self.weights_read(tokens) / gpu.bandwidth
+        slower = EXPERT_PREFILL if self.config.model.experts else 1.0
+        products = max(memory, self._products_s(tokens)) * slower
+        return products + self._attention_s(tokens, before) + self._reduce_s(tokens)
+
+    def _products_s(self, tokens: float) -> float:
+        flops = 2 * self._count.active(self.config.model) * tokens
+        return flops / (self._ranks * self.peak)
+
+    def _attention_s(self, tokens: float, before: float) -> float:
+        """Causal attention: on average half of the new tokens, and all that were there, are looked at."""
+        model = self.config.model
+        seen = before + tokens / 2
+        size = model.mla.nope + model.mla.rope if model.mla else model.head_dim
+        full = model.layers - model.window_layers - (model.linear.layers if model.linear else 0)
+        looked = full * seen + model.window_layers * min(seen, model.window)
+        return 4 * tokens * looked * model.heads * size / (self._ranks * self.plain_peak * ATTENTION)
+
+    def _reduce_s(self, tokens: float) -> float:
+        """Two all-reduces a layer over the link, and for experts of data parallel copies their exchange."""
+        model, ranks, copies = self.config.model, self.config.tensor_parallel_size, self.config.data_parallel_size
+        size = tokens * model.hidden * self.config.bytes
+        # The link's figure counts both directions.
+        rate = self.config.gpu.link / 2 * LINK
+        # A ring sends nearly the whole of it twice: once to add up, once to tell all.
+        reduced = 2 * model.layers * 2 * size * (ranks - 1) / ranks
+        # All copies' tokens are gathered on each, and what becomes of them is scattered back.
+        exchanged = 2 * model.expert_layers * size * (copies - 1)
+        return (reduced + exchanged) / rate

@@ -1,0 +1,112 @@
+"""A candidate as a scenario file, ready for ``--scenario``: on a cluster, or rehearsed on the simulator."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Final
+
+from pytest_llmdbench.capacity.configuration import DEFAULT_VERSION, Configuration
+from pytest_llmdbench.capacity.explore import Asked, Candidate
+from pytest_llmdbench.capacity.memory import memory
+from pytest_llmdbench.capacity.simulated import SIZES, TIMES, simulator_like
+from pytest_llmdbench.capacity.weights import weights_bytes
+from pytest_llmdbench.errors import DeclarationError
+
+#: The processor's memory of a pod beside the weights, which pass through it.
+_BESIDE_GIB: Final = 16
+
+
+def scenario_of(found: Candidate, asked: Asked) -> str:
+    """The YAML of a scenario that deploys a candidate.
+
+    Raises:
+        DeclarationError: the model is a path on this machine, which a pod does not have, or vLLM has no image.
+    """
+    config = found.config
+    if config.gpu.vendor not in ("nvidia", "amd"):
+        raise DeclarationError(f"{config.gpu.name}: vLLM publishes no image for it; leave it out with --gpu")
+    if config.model.name.startswith(("/", ".", "~")):
+        raise DeclarationError(f"{config.model.name} is a path on this machine; a scenario needs the model's name")
+    weights = sum(weights_bytes(config, rank) for rank in range(config.pipeline_parallel_size)) / 2**30
+    memory_gib = math.ceil(weights * config.tensor_parallel_size + _BESIDE_GIB)
+    data: dict[str, Any] = {
+        "description": f"{config.model.name} on {found.label}; replicas: {found.replicas}.",
+        "deploy": "standalone",
+        "model": {"name": config.model.name},
+        "accelerator": _accelerator(config),
+    }
+    if config.gpu.vendor == "amd":
+        data["engine"] = {"image": f"docker.io/vllm/vllm-openai-rocm:v{config.version}"}
+    elif config.version != DEFAULT_VERSION:
+        data["engine"] = {"image": f"docker.io/vllm/vllm-openai:v{config.version}"}
+    data |= {
+        "vllm": _flags(found),
+        "pods": {"replicas": found.replicas, "memory": f"{memory_gib}Gi"},
+        "slo": [objective.text for objective in asked.objectives],
+    }
+    return _text(_expected(found, asked), data)
+
+
+def rehearsal_of(config: Configuration, objectives: Sequence[str] = ()) -> str:
+    """The YAML of a scenario that runs on this machine, at the speed that the engine would have."""
+    settings = {key: value for key, value in asdict(simulator_like(config)).items() if key in (*TIMES, *SIZES)}
+    data = {
+        "description": f"The simulator at the estimated speed of {config.model.name} on {config.gpu.name}.",
+        "deploy": "local",
+        "model": {"name": config.model.name},
+        "simulator": settings,
+        "slo": list(objectives),
+    }
+    return _text(["Estimated, not measured: good for rehearsing a sweep, not for judging a GPU."], data)
+
+
+def _accelerator(config: Configuration) -> dict[str, Any]:
+    made: dict[str, Any] = {"product": config.gpu.product}
+    if config.gpu.vendor == "amd":
+        made |= {"resource": "amd.com/gpu", "label": "amd.com/gpu.product-name"}
+    return made
+
+
+def _flags(found: Candidate) -> dict[str, Any]:
+    config = found.config
+    said: dict[str, Any] = {
+        "tensor_parallel_size": config.tensor_parallel_size,
+        "pipeline_parallel_size": config.pipeline_parallel_size,
+        "data_parallel_size": config.data_parallel_size,
+        "enable_expert_parallel": config.enable_expert_parallel or None,
+        "max_model_len": config.length,
+        "max_num_seqs": config.max_num_seqs,
+        "gpu_memory_utilization": config.utilization,
+        "dtype": config.dtype,
+        "quantization": config.model.quantization.name if config.model.quantized_at_start else None,
+        "kv_cache_dtype": config.kv_cache_dtype,
+    }
+    return {key: value for key, value in said.items() if value not in (None, "auto", 1) or key == "max_num_seqs"}
+
+
+def _expected(found: Candidate, asked: Asked) -> list[str]:
+    """What is expected of it, for the comment at the top."""
+    one, room = found.speed, memory(found.config)
+    low, high = one.tpot_range
+    lines = [
+        f"Estimated for prompts of {asked.load.prompt_tokens:g} and answers of {asked.load.output_tokens:g} tokens, "
+        f"{found.concurrency} at once on a replica:",
+        f"TTFT {one.ttft * 1e3:.0f} ms, TPOT {one.tpot * 1e3:.1f} ms ({low * 1e3:.1f} to {high * 1e3:.1f}), "
+        f"{one.output_tokens_per_second:.0f} output tokens/s and {one.requests_per_second:.2f} requests/s a replica,",
+        f"KV cache {room.kv:.1f} GiB: {room.tokens} tokens.",
+    ]
+    if found.cost:
+        price = found.cost.price
+        shown = f"{found.cost.per_million:.3g} {price.currency or ''}".strip()
+        lines.append(f"A million output tokens cost {shown} at {price.per_hour:g} a GPU-hour ({price.source}).")
+    return lines
+
+
+def _text(comments: Sequence[str], data: Mapping[str, Any]) -> str:
+    import yaml
+
+    kept = {key: value for key, value in data.items() if value not in ([], {})}
+    head = "".join(f"# {' '.join(line.split())}\n" for line in comments)
+    return head + yaml.safe_dump(kept, sort_keys=False, width=110, allow_unicode=True)

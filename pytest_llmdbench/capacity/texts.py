@@ -1,0 +1,136 @@
+"""Answers as lines for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from pytest_llmdbench.capacity.calibration import Compared
+from pytest_llmdbench.capacity.explore import Candidate, Exploration, by_cost, pareto
+from pytest_llmdbench.capacity.preflight import Finding
+from pytest_llmdbench.capacity.speed import Speed
+from pytest_llmdbench.capacity.validation import Validation
+
+
+def validation_lines(found: Validation) -> Iterator[str]:
+    """Verdict, memory of one GPU, and ways out."""
+    config, room = found.config, found.memory
+    yield f"{config.model.name} on {config.gpus} x {config.gpu.name}, vLLM {config.version}: {found.verdict}"
+    yield f"  {found.why}"
+    yield ""
+    yield f"  one GPU, GiB                 {room.total:8.2f}"
+    yield f"  vLLM takes ({config.utilization:.0%})             {room.requested:8.2f}"
+    parts = (
+        ("weights", room.weights),
+        ("activation, at the peak", room.activation),
+        ("driver and NCCL", room.non_torch),
+        ("CUDA graphs", room.cuda_graphs),
+        ("KV cache, the rest", room.kv),
+    )
+    for name, value in parts:
+        yield f"    {name:26} {value:8.2f}"
+    if room.kv > 0:
+        yield f"  KV cache, tokens             {room.tokens:8,d}"
+        yield f"  requests of {config.length:,} tokens: {room.concurrency:.2f}"
+    yield f"  batch: {config.sequences} sequences, {config.tokens} tokens a step"
+    for note in found.notes:
+        yield f"  note: {note}"
+    if found.fixes:
+        yield ""
+        yield "  one of these mends it:"
+        width = max(len(str(fix)) for fix in found.fixes)
+        for fix in found.fixes:
+            yield f"    {fix!s:{width}}   {fix.why}"
+
+
+def speed_lines(found: Speed) -> Iterator[str]:
+    """Latencies and throughput of one replica, with their ranges."""
+    low, high = found.ttft_range
+    yield f"  TTFT        {found.ttft * 1e3:9.1f} ms   ({low * 1e3:.1f} to {high * 1e3:.1f})"
+    low, high = found.tpot_range
+    yield f"  TPOT        {found.tpot * 1e3:9.2f} ms   ({low * 1e3:.2f} to {high * 1e3:.2f})"
+    yield f"  E2E         {found.e2e:9.2f} s"
+    low, high = found.throughput_range
+    yield f"  throughput  {found.output_tokens_per_second:9.1f} output tokens/s   ({low:.0f} to {high:.0f})"
+    yield f"              {found.requests_per_second:9.3f} requests/s, {found.concurrency:.3g} in flight"
+
+
+def exploration_lines(found: Exploration, top: int) -> Iterator[str]:
+    """The table of the best, the Pareto front, and what was left out."""
+    asked = found.asked
+    load = f"prompts of {asked.load.prompt_tokens:g} and answers of {asked.load.output_tokens:g} tokens"
+    tried = len(found.meeting) + len(found.missing)
+    yield f"{asked.model.name}, {load}: {len(found.meeting)} of {tried} points meet what is asked for"
+    if found.best:
+        front = {id(one) for one in pareto(found.meeting, by_cost)}
+        yield ""
+        yield from _table(found.best[:top], front)
+        if any(id(one) in front for one in found.best[:top]):
+            yield "  * no other is both faster (TPOT) and cheaper"
+        yield from _prices(found.best[:top])
+    elif found.missing:
+        near = min(found.missing, key=lambda one: (len(one.missed), one.speed.e2e))
+        yield f"nothing meets the SLO; the nearest is {near.label} with {near.concurrency} at once:"
+        yield f"  TTFT {near.speed.ttft * 1e3:.0f} ms, TPOT {near.speed.tpot * 1e3:.1f} ms; it misses {near.missed[0]}"
+    for text in found.unknown:
+        yield f"not estimated, so not asked for: {text}"
+    for gpu, why in found.refused.items():
+        yield f"not on {gpu}: {why}"
+
+
+def _table(shown: Sequence[Candidate], front: set[int]) -> Iterator[str]:
+    rows = [
+        (
+            "replicas x one replica",
+            "at once",
+            "TTFT ms",
+            "TPOT ms",
+            "tok/s/GPU",
+            "GPUs",
+            "$/1M out",
+            "$/1M in",
+            "a month",
+        )
+    ]
+    for one in shown:
+        money = ("-", "-", "-")
+        if one.cost:
+            cost = one.cost
+            money = (f"{cost.per_million:.3f}", f"{cost.per_million_input:.3f}", f"{cost.per_month:,.0f}")
+        star = " *" if id(one) in front else ""
+        speed = one.speed
+        times = (f"{speed.ttft * 1e3:.0f}", f"{speed.tpot * 1e3:.1f}", f"{one.per_gpu:.0f}")
+        rows.append((f"{one.replicas} x ({one.label}){star}", str(one.concurrency), *times, str(one.gpus), *money))
+    if shown[0].cost and shown[0].cost.price.currency not in (None, "USD"):
+        rows[0] = tuple(cell.replace("$", f"{shown[0].cost.price.currency}") for cell in rows[0])  # type: ignore[assignment]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    for row in rows:
+        yield (
+            "  "
+            + row[0].ljust(widths[0])
+            + "".join(f"  {cell:>{width}}" for cell, width in zip(row[1:], widths[1:], strict=True))
+        )
+
+
+def _prices(shown: Sequence[Candidate]) -> Iterator[str]:
+    said = {one.config.gpu.name: one.cost.price for one in shown if one.cost}
+    for gpu, price in said.items():
+        date = f", {price.date}" if price.date else ""
+        yield f"  {gpu}: {price.per_hour:g} {price.currency or ''} a GPU-hour ({price.source}{date})"
+    yield "  $/1M out puts all of the cost on output tokens; $/1M in is the part of prompts, by time"
+
+
+def comparison_lines(found: Sequence[Compared]) -> Iterator[str]:
+    """Estimate beside log."""
+    yield f"  {'':18}{'estimated':>14}{'log':>14}{'error':>9}"
+    for one in found:
+        error = "" if one.error is None else f"{one.error:+.1%}"
+        digits = 2 if one.unit == "GiB" else 0 if one.unit == "tokens" else 1
+        yield f"  {one.name:18}{one.estimated:>14,.{digits}f}{one.measured:>14,.{digits}f}{error:>9}  {one.unit}"
+
+
+def finding_lines(found: Sequence[Finding]) -> Iterator[str]:
+    """The engines of a scenario."""
+    for one in found:
+        yield one.text
+    if not found:
+        yield "nothing to judge: the scenario deploys no vLLM on a GPU and a model that are known"

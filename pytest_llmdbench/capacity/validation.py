@@ -1,0 +1,163 @@
+"""Will this engine start? The verdict, how sure it is, and the flags that would mend it, each with its value."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+from pytest_llmdbench.capacity.configuration import V1, Configuration
+from pytest_llmdbench.capacity.gpus import known_gpus
+from pytest_llmdbench.capacity.memory import Memory, memory
+from pytest_llmdbench.capacity.models import known_architectures, quantized
+from pytest_llmdbench.capacity.placement import Broken, broken_rules, check_sizes, tensor_sizes
+
+Verdict = Literal["will start", "will not start", "uncertain"]
+
+#: Share of the memory that vLLM takes within which nobody can be sure: profiling runs differ by as much.
+MARGIN: Final = 0.03
+#: The same where these formulas were not checked: another architecture or engine, or no CUDA or ROCm device.
+_FOREIGN_MARGIN: Final = 0.15
+#: More is asking for trouble: the driver and other processes need the rest.
+_MOST_UTILIZATION: Final = 0.97
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """A flag with the value that makes the engine start, and what that does."""
+
+    flag: str
+    value: str
+    why: str
+
+    def __str__(self) -> str:
+        """As one writes it: ``--max-model-len 26000``."""
+        return f"{self.flag} {self.value}"
+
+
+@dataclass(frozen=True, slots=True)
+class Validation:
+    """The answer for one engine. ``why`` is one sentence; ``broken`` are rules on flags, ``fixes`` what mends it."""
+
+    config: Configuration
+    memory: Memory
+    verdict: Verdict
+    why: str
+    broken: Sequence[Broken]
+    fixes: Sequence[Fix]
+    notes: Sequence[str]
+
+
+def validate(config: Configuration) -> Validation:
+    """Judge one engine.
+
+    Raises:
+        DeclarationError: a size that nobody can mean.
+    """
+    check_sizes(config)
+    broken = broken_rules(config)
+    splits = not any(one.flag in ("--tensor-parallel-size", "--pipeline-parallel-size") for one in broken)
+    found = memory(config if splits else replace(config, tensor_parallel_size=1, pipeline_parallel_size=1))
+    verdict = _verdict(config, found)
+    why = _why(config, found, verdict)
+    fixes: list[Fix] = [Fix(one.flag, one.value, one.why) for one in broken if one.value is not None]
+    if broken:
+        verdict, why = "will not start", broken[0].why
+    elif verdict != "will start":
+        fixes = list(_fixes(config))
+    return Validation(config, found, verdict, why, broken, fixes, list(_notes(config)))
+
+
+def _verdict(config: Configuration, found: Memory) -> Verdict:
+    checked = config.model.architecture in known_architectures()
+    foreign = not checked or config.release < V1 or config.gpu.vendor not in ("nvidia", "amd")
+    margin = found.requested * (_FOREIGN_MARGIN if foreign else MARGIN)
+    if found.spare >= margin:
+        return "will start"
+    return "will not start" if found.spare < -margin else "uncertain"
+
+
+def _why(config: Configuration, found: Memory, verdict: Verdict) -> str:
+    if found.kv < 0:
+        step = found.requested - found.kv - found.weights
+        return (
+            f"weights ({found.weights:.1f} GiB) and what a step needs ({step:.1f} GiB) are {-found.kv:.1f} GiB more "
+            f"than the {found.requested:.1f} GiB that vLLM may take of {config.gpu.name}"
+        )
+    if verdict == "will start":
+        return (
+            f"{found.kv:.1f} GiB of KV cache hold {found.tokens:,} tokens: "
+            f"{found.concurrency:.1f} requests of {config.length:,}"
+        )
+    doubt = " (the estimate is not more exact than that)" if verdict == "uncertain" else ""
+    return (
+        f"one request of {config.length:,} tokens needs {found.request:.2f} GiB of KV cache, and there are about "
+        f"{found.kv:.2f}{doubt}"
+    )
+
+
+def _starts(config: Configuration) -> bool:
+    return not broken_rules(config) and _verdict(config, memory(config)) == "will start"
+
+
+def _fixes(config: Configuration) -> Iterator[Fix]:
+    """One flag at a time, the mildest first; each is tried before it is proposed."""
+    if (length := _longest(config)) is not None:
+        yield Fix("--max-model-len", str(length), "the longest request that has its place in the KV cache")
+    for step in range(int(config.utilization * 100) + 1, int(_MOST_UTILIZATION * 100) + 1):
+        if _starts(replace(config, gpu_memory_utilization=step / 100)):
+            yield Fix("--gpu-memory-utilization", f"{step / 100:.2f}", "vLLM takes more of the GPU")
+            break
+    for sequences in (512, 256, 128, 64, 32, 16):
+        if sequences < config.sequences and _starts(replace(config, max_num_seqs=sequences)):
+            yield Fix("--max-num-seqs", str(sequences), "smaller batches need less memory to sample")
+            break
+    if config.kv_bytes > 1 and config.gpu.capability >= 8.9 and _starts(replace(config, kv_cache_dtype="fp8")):
+        yield Fix("--kv-cache-dtype", "fp8", "half the bytes of a token in the KV cache")
+    if config.release >= (0, 21) and not config.enforce_eager and _starts(replace(config, enforce_eager=True)):
+        yield Fix("--enforce-eager", "", "no memory for CUDA graphs, and slower steps")
+    if (size := more_ranks(config)) is not None:
+        yield Fix("--tensor-parallel-size", str(size), f"{size} GPUs share the weights and the KV cache")
+    if config.model.quantization.name == "none" and config.gpu.capability >= 8.9:
+        smaller = replace(config, model=quantized(config.model, "fp8"))
+        if _starts(smaller):
+            yield Fix("--quantization", "fp8", "half the bytes of a weight; check the quality of the answers")
+    larger = sorted((one for one in known_gpus() if one.vendor == config.gpu.vendor), key=lambda one: one.memory_gib)
+    for gpu in larger:
+        if gpu.memory_gib > config.total_gib and _starts(replace(config, gpu=gpu, memory_gib=None)):
+            yield Fix("accelerator.product", gpu.product, "a GPU with more memory")
+            break
+
+
+def more_ranks(config: Configuration) -> int | None:
+    """The smallest tensor parallel size above the present one that starts; None where no split does."""
+    for size in tensor_sizes(config):
+        if size > config.tensor_parallel_size and _starts(replace(config, tensor_parallel_size=size)):
+            return size
+    return None
+
+
+def _longest(config: Configuration) -> int | None:
+    """The greatest length, in steps of 256 tokens, that surely starts; None where even a short one does not."""
+    low, high = 0, config.length // 256
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if _starts(replace(config, max_model_len=middle * 256)) else (low, middle - 1)
+    return low * 256 or None
+
+
+def _notes(config: Configuration) -> Iterator[str]:
+    if config.correction_gib:
+        yield f"the KV cache is corrected by {config.correction_gib:+.2f} GiB, which an earlier start showed"
+    if config.model.architecture not in known_architectures():
+        yield f"{config.model.architecture or 'the architecture'} is none that these formulas were checked on"
+    if config.release < V1:
+        yield f"vLLM {config.version} has another engine than these formulas are of: its figures are rough"
+    if config.gpu.vendor not in ("nvidia", "amd"):
+        yield f"{config.gpu.name}: {config.gpu.notes or 'the formulas are those of CUDA'}: its figures are rough"
+    if config.model.quantization.compute == "fp8" and 0 < config.gpu.capability < 8.9:
+        yield f"{config.gpu.name} keeps FP8 weights and computes in 16 bits"
+    if config.tensor_parallel_size > 1 and not config.gpu.nvlink:
+        yield f"{config.gpu.name} has no NVLink: tensor parallel ranks exchange over PCIe"
+    if not config.model.mla and config.tensor_parallel_size > config.model.kv_heads:
+        yield f"{config.model.kv_heads} KV heads on {config.tensor_parallel_size} ranks: each holds a copy of one"

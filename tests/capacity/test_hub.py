@@ -1,0 +1,98 @@
+"""A model from the hub, asked for by name: a server on this machine speaks the hub's part (the hub is not reached)."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import pytest
+
+from pytest_llmdbench.capacity.main import main
+from pytest_llmdbench.capacity.models import find_model
+from pytest_llmdbench.errors import DeclarationError
+from tests.capacity.test_models import LLAMA
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """Sends ``acme/llama`` on to its store, as the hub does; ``acme/gated`` wants a token, ``acme/odd`` is no JSON."""
+
+    seen: ClassVar[list[tuple[str, str | None]]] = []
+
+    def do_GET(self) -> None:
+        self.seen.append((self.path, self.headers.get("Authorization")))
+        if self.path == "/acme/llama/resolve/main/config.json":
+            self.send_response(302)
+            self.send_header("Location", "/store/config.json")
+            self.end_headers()
+        elif self.path == "/store/config.json":
+            self._send(200, json.dumps(LLAMA))
+        elif self.path.startswith("/acme/odd/"):
+            self._send(200, "[1")
+        else:
+            self._send(401 if "gated" in self.path else 404, "")
+
+    def _send(self, code: int, text: str) -> None:
+        self.send_response(code)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Hub]]:
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{server.server_address[1]}")
+    Hub.seen.clear()
+    yield Hub
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_model_is_read_from_the_hub_and_the_token_stays_there(
+    hub: type[Hub], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_test")
+    assert find_model("acme/llama", hub=True).layers == 32
+    assert [authorization for _, authorization in hub.seen] == ["Bearer hf_test", None]
+
+
+def test_the_hub_is_not_asked_unasked(hub: type[Hub]) -> None:
+    with pytest.raises(DeclarationError, match="--hub"):
+        find_model("acme/llama")
+    assert find_model("Qwen/Qwen3-8B", hub=True)
+    assert hub.seen == []
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("acme/gated", "HF_TOKEN"),
+        ("acme/none", "404"),
+        ("acme/odd", "could not be asked"),
+        ("../etc", "name of the hub"),
+        ("acme/a/b", "name of the hub"),
+    ],
+)
+def test_what_the_hub_does_not_have_is_one_sentence(hub: type[Hub], name: str, reason: str) -> None:
+    with pytest.raises(DeclarationError, match=reason):
+        find_model(name, hub=True)
+
+
+def test_a_hub_that_cannot_be_reached_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:1")
+    with pytest.raises(DeclarationError, match="could not be asked"):
+        find_model("acme/llama", hub=True)
+
+
+def test_the_command_takes_a_model_from_the_hub(hub: type[Hub], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "acme/llama", "--gpu", "H100", "--hub"]) == 0
+    assert "will start" in capsys.readouterr().out

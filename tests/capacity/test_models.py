@@ -1,0 +1,182 @@
+"""Models by name, from a folder, a file or the cache; and names and files that are no good."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_llmdbench.capacity.gpus import find_gpu, known_gpus
+from pytest_llmdbench.capacity.models import find_model, known_models
+from pytest_llmdbench.capacity.parameters import parameters
+from pytest_llmdbench.errors import DeclarationError
+
+LLAMA: dict[str, Any] = {
+    "architectures": ["LlamaForCausalLM"],
+    "hidden_size": 4096,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "intermediate_size": 14336,
+    "vocab_size": 128256,
+    "max_position_embeddings": 131072,
+    "torch_dtype": "bfloat16",
+    "tie_word_embeddings": False,
+}
+
+
+def config_json(folder: Path, **changes: Any) -> str:
+    (folder / "config.json").write_text(json.dumps(LLAMA | changes), encoding="utf-8")
+    return str(folder)
+
+
+@pytest.mark.parametrize("name", known_models())
+def test_a_models_parameters_are_those_its_maker_publishes(name: str) -> None:
+    model = find_model(name)
+    assert parameters(model).total(model) / 1e9 == pytest.approx(model.published_b, rel=0.03)
+    assert model.source
+
+
+def test_there_are_the_usual_models() -> None:
+    assert len(known_models()) >= 55
+
+
+def test_a_name_is_found_in_capital_and_small_letters() -> None:
+    assert find_model("qwen/qwen3-32b").hidden == find_model("Qwen/Qwen3-32B").hidden
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "quantization"),
+    [
+        ("RedHatAI/Llama-3.3-70B-Instruct-fp8-dynamic", "meta-llama/Llama-3.3-70B-Instruct", "fp8"),
+        ("RedHatAI/Meta-Llama-3.1-8B-Instruct-quantized.w8a8", "meta-llama/Llama-3.1-8B-Instruct", "w8a8"),
+        ("Qwen/Qwen3-14B-AWQ", "Qwen/Qwen3-14B", "awq"),
+        ("Qwen/Qwen2.5-7B-Instruct-GPTQ-Int4", "Qwen/Qwen2.5-7B-Instruct", "gptq"),
+    ],
+)
+def test_a_quantized_copy_has_the_dimensions_of_its_base(name: str, base: str, quantization: str) -> None:
+    copy = find_model(name)
+    assert (copy.layers, copy.hidden, copy.quantization.name) == (*dimensions(base), quantization)
+
+
+def dimensions(name: str) -> tuple[int, int]:
+    model = find_model(name)
+    return model.layers, model.hidden
+
+
+def test_a_folder_with_a_config_json_is_a_model(tmp_path: Path) -> None:
+    model = find_model(config_json(tmp_path))
+    assert parameters(model).total(model) == pytest.approx(8.03e9, rel=0.001)
+    assert model.attention == "GQA"
+
+
+def test_the_cache_of_the_hub_is_looked_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = tmp_path / "models--acme--tiny" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    config_json(snapshot, num_hidden_layers=2)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    assert find_model("acme/tiny").layers == 2
+
+
+def test_quantization_is_read_from_a_config_json(tmp_path: Path) -> None:
+    fp8 = {"quant_method": "fp8", "weight_block_size": [128, 128]}
+    assert find_model(config_json(tmp_path, quantization_config=fp8)).quantization.block == 128
+    groups = {"group_0": {"weights": {"num_bits": 4, "type": "int"}}}
+    packed = {"quant_method": "compressed-tensors", "config_groups": groups}
+    assert find_model(config_json(tmp_path, quantization_config=packed)).quantization.linear_bits == 4.125
+
+
+def test_quantization_is_read_from_beside_a_config_json(tmp_path: Path) -> None:
+    folder = config_json(tmp_path)
+    (tmp_path / "hf_quant_config.json").write_text('{"quantization": {"quant_algo": "NVFP4"}}', encoding="utf-8")
+    assert find_model(folder).quantization.name == "nvfp4"
+
+
+def test_attention_that_is_left_out_keeps_its_bits_in_a_model_of_experts(tmp_path: Path) -> None:
+    packed = {
+        "quant_method": "compressed-tensors",
+        "config_groups": {"group_0": {"weights": {"num_bits": 4, "type": "int", "group_size": 32}}},
+        "ignore": ["lm_head", "re:.*self_attn.*"],
+    }
+    experts = {"num_local_experts": 8, "num_experts_per_tok": 2}
+    found = find_model(config_json(tmp_path, quantization_config=packed, **experts)).quantization
+    assert (found.linear_bits, found.expert_bits) == (None, 4.5)
+
+
+def test_windows_are_counted_from_the_kinds_of_layers(tmp_path: Path) -> None:
+    kinds = ["sliding_attention"] * 24 + ["full_attention"] * 8
+    assert find_model(config_json(tmp_path, sliding_window=1024, layer_types=kinds)).window_layers == 24
+
+
+def test_windows_that_a_config_json_is_silent_about_are_the_architectures_own(tmp_path: Path) -> None:
+    gemma = config_json(tmp_path, architectures=["Gemma2ForCausalLM"], sliding_window=4096)
+    assert find_model(gemma).window_layers == 16
+    qwen = config_json(tmp_path, architectures=["Qwen2ForCausalLM"], sliding_window=131072, use_sliding_window=False)
+    assert find_model(qwen).window_layers == 0
+
+
+def test_the_dimensions_of_a_model_with_pictures_are_those_of_its_text(tmp_path: Path) -> None:
+    vision = {"hidden_size": 1024, "num_hidden_layers": 24, "intermediate_size": 4096}
+    (tmp_path / "config.json").write_text(
+        json.dumps({"architectures": ["LlavaForConditionalGeneration"], "text_config": LLAMA, "vision_config": vision}),
+        encoding="utf-8",
+    )
+    model = find_model(str(tmp_path))
+    assert model.layers == 32
+    assert model.vision
+    assert model.vision.parameters == pytest.approx(0.302e9, rel=0.01)
+
+
+@pytest.mark.parametrize("key", ["mamba_d_state", "hybrid_override_pattern", "block_configs", "is_encoder_decoder"])
+def test_layers_of_another_kind_are_refused_and_not_guessed(tmp_path: Path, key: str) -> None:
+    with pytest.raises(DeclarationError, match=key):
+        find_model(config_json(tmp_path, **{key: True}))
+
+
+def test_an_unknown_model_is_refused_with_the_nearest() -> None:
+    with pytest.raises(DeclarationError, match="did you mean 'Qwen/Qwen3-32B'"):
+        find_model("Qwen/Qwen3-33B")
+
+
+def test_an_unknown_gpu_is_refused_with_the_nearest() -> None:
+    with pytest.raises(DeclarationError, match="did you mean 'l40'"):
+        find_gpu("l40t")
+
+
+def test_a_gpu_goes_by_the_names_of_node_labels() -> None:
+    assert find_gpu("NVIDIA-H100-80GB-HBM3").name == find_gpu("h100").name == "H100-SXM-80GB"
+    assert len(known_gpus()) == 25
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"hidden_size": -1},
+        {"hidden_size": "wide"},
+        {"num_hidden_layers": 10**30},
+        {"num_hidden_layers": None},
+        {"num_attention_heads": 0},
+        {"num_attention_heads": 5000},
+        {"vocab_size": 1.5},
+        {"vocab_size": True},
+        {"text_config": [1]},
+        {"quantization_config": {"quant_method": "magic"}},
+        {"quantization_config": {"quant_method": "compressed-tensors"}},
+        {"quantization_config": 8},
+        {"torch_dtype": 16},
+        {"kv_lora_rank": -3},
+        {"n_routed_experts": 8},
+    ],
+)
+def test_a_config_json_that_cannot_be_meant_is_refused_in_a_sentence(tmp_path: Path, changes: dict[str, Any]) -> None:
+    with pytest.raises(DeclarationError):
+        find_model(config_json(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "[" * 100_000, '{"hidden_size": NaN}'])
+def test_a_file_that_is_no_config_json_is_refused_in_a_sentence(tmp_path: Path, text: str) -> None:
+    (tmp_path / "config.json").write_text(text, encoding="utf-8")
+    with pytest.raises(DeclarationError):
+        find_model(str(tmp_path))

@@ -1,0 +1,83 @@
+"""A scenario that cannot start is found before anything is deployed, and one that nobody knows is left alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_llmdbench.capacity.preflight import Finding, check_scenario
+from pytest_llmdbench.declared.layers import Layers
+from pytest_llmdbench.declared.places import shipped_root
+from pytest_llmdbench.declared.scenario import Scenario
+from pytest_llmdbench.declared.source import load_yaml
+from pytest_llmdbench.declared.strict import read_model
+
+SHIPPED = sorted((shipped_root() / "scenarios").glob("*.yaml"))
+
+
+def check(**changes: Any) -> list[Finding]:
+    data: dict[str, Any] = {
+        "deploy": "standalone",
+        "model": {"name": "Qwen/Qwen3-32B"},
+        "accelerator": {"product": "NVIDIA-H100-80GB-HBM3"},
+        "vllm": {"max_model_len": 16000},
+    }
+    return check_scenario(Scenario.model_validate(data | changes))
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_no_scenario_that_comes_along_is_refused(path: Path) -> None:
+    layers = Layers()
+    layers.add_source(load_yaml(path))
+    assert [one.text for one in check_scenario(read_model(Scenario, layers)) if one.fatal] == []
+
+
+def test_a_scenario_that_fits_has_a_finding_that_is_not_fatal() -> None:
+    (found,) = check()
+    assert not found.fatal
+    assert "will start" in found.text
+
+
+def test_a_model_that_is_too_large_is_fatal_and_says_which_key_mends_it() -> None:
+    (found,) = check(model={"name": "meta-llama/Llama-3.3-70B-Instruct"})
+    assert found.fatal
+    assert "vllm.tensor_parallel_size: 4" in found.text
+
+
+def test_each_role_is_judged_by_its_own_flags() -> None:
+    decode = {"vllm": {"tensor_parallel_size": 4}}
+    prefill = {"replicas": 1, "vllm": {"tensor_parallel_size": 1}}
+    found = check(
+        deploy="modelservice",
+        model={"name": "meta-llama/Llama-3.3-70B-Instruct"},
+        decode=decode,
+        prefill=prefill,
+    )
+    assert [(one.role, one.fatal) for one in found] == [("decode", False), ("prefill", True)]
+    assert "prefill.vllm.tensor_parallel_size: 4" in found[1].text
+
+
+def test_too_few_gpus_for_the_parallelism_are_fatal() -> None:
+    (found,) = check(vllm={"tensor_parallel_size": 4, "max_model_len": 4096}, pods={"gpus": 2})
+    assert found.fatal
+    assert "takes 4 GPUs, and a pod has 2" in found.text
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"accelerator": {}},
+        {"accelerator": {"product": "ACME-1000"}},
+        {"model": {"name": "acme/secret-9000B"}},
+        {"engine": {"kind": "simulator"}},
+        {"deploy": "local", "accelerator": {}},
+        {"vllm": {"quantization": "acme"}},
+        {"vllm": {"dtype": "acme"}},
+        {"vllm": {"extra_args": ["--cpu-offload-gb=40"]}, "model": {"name": "meta-llama/Llama-3.1-405B"}},
+        {"pods": {"env": {"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"}}, "vllm": {"max_model_len": 900_000}},
+    ],
+)
+def test_what_nobody_knows_is_not_judged(changes: dict[str, Any]) -> None:
+    assert check(**changes) == []
