@@ -66,7 +66,14 @@ class RecordCollector(HtmlColumns):
         stacks = [stack_line(stack) for stack in owner.records()] if isinstance(owner, StackOwner) else []
         replayed = self._bench.settings.get("from_results")
         folder = self._bench.folder if any(record.get("folder") for record in records) else None
-        write_summary(terminalreporter, records, stacks, replayed or (str(folder) if folder else None))
+        where = replayed or (str(folder) if folder else None)
+        write_summary(terminalreporter, records, stacks, where)
+        asked = self._bench.settings.get("summary")
+        if records or asked:
+            from pytest_llmdbench.reports.markdown import summary, write
+
+            for line in write(summary(records, stacks, where), asked):
+                terminalreporter.write_line(line)
         if folder and not replayed:
             write_json(folder / "run.json", {"run": self._bench.run_id, "cases": self._records})
         if folder:

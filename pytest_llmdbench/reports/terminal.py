@@ -1,53 +1,55 @@
-"""The table at the end of a run: a line per case, then what was missed and where the files are."""
+"""What stands at the end of a run: a line per case, below it their objectives, and where the files are."""
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import pytest
 
 from pytest_llmdbench.errors import counted
-from pytest_llmdbench.reports.units import show_duration, show_pair, show_rate
-from pytest_llmdbench.results.record import LATENCIES
+from pytest_llmdbench.reports.case_lines import Line, case_lines, detail_lines
+from pytest_llmdbench.reports.units import show_duration
 
-_HEADERS: Final = ("case", "requests", "TTFT p50/p99", "TPOT p50/p99", "ITL p50/p99", "E2E p50/p99", "tok/s", "verdict")
-_COLOURS: Final = {"PASS": "green", "FAIL": "red", "INVALID": "yellow", "ERROR": "red"}
+#: So wide is what is written at least, wherever it goes; a terminal that is wider is used.
+WIDTH: Final = 100
+_COLOURS: Final = {
+    **dict.fromkeys(("PASS", "ok"), "green"),
+    **dict.fromkeys(("INVALID", "INCONCLUSIVE", "UNPROVEN"), "yellow"),
+    **dict.fromkeys(("FAIL", "ERROR", "MISSED", "NOT REPORTED"), "red"),
+}
 
 
 def write_summary(
     terminal: pytest.TerminalReporter, records: Sequence[Mapping[str, Any]], stacks: Sequence[str], folder: str | None
 ) -> None:
-    """Write the table of all cases. Takes records of cases that never got to a result."""
+    """Write the tables of all cases. Takes records of cases that never got to a result."""
     if not records and not stacks:
         return
     terminal.section("llmdbench", "=")
+    width = max(WIDTH, terminal._tw.fullwidth)
     if records:
-        _write_table(terminal, records)
-    for line in stacks:
-        terminal.write_line(line)
+        header, *rows = case_lines(records, width)
+        terminal.write_line(header.text, bold=True)
+        for line in rows:
+            _write(terminal, line)
+        for line in detail_lines(records, width):
+            _write(terminal, line)
+    for stack in stacks:
+        for text in textwrap.wrap(stack, width, subsequent_indent="  ", break_on_hyphens=False, break_long_words=False):
+            terminal.write_line(text)
     if folder:
         terminal.write_line(f"results: {folder}")
 
 
-def _write_table(terminal: pytest.TerminalReporter, records: Sequence[Mapping[str, Any]]) -> None:
-    rows = [_row(record) for record in records]
-    widths = [max(len(row[column]) for row in (_HEADERS, *rows)) for column in range(len(_HEADERS))]
-    terminal.write_line(_line(_HEADERS, widths), bold=True)
-    for row in rows:
-        terminal.write(_line(row[:-1], widths) + "  ")
-        colour = _COLOURS.get(row[-1])
-        terminal.write_line(row[-1], **({colour: True, "bold": True} if colour else {}))
-    for record in records:
-        for kind in ("scores", "startup"):
-            said = (record.get("result") or {}).get(kind)
-            if said:
-                values = ", ".join(f"{name} {value:.4g}" for name, value in said.items())
-                terminal.write_line(f"{kind} of {record['case']}: {values}")
-        missed = [one for one in (record.get("verdict") or {}).get("objectives", ()) if not one["met"]]
-        if missed:
-            values = "; ".join(f"{one['objective']} (measured {one['shown'] or 'nothing'})" for one in missed)
-            terminal.write_line(f"missed by {record['case']}: {values}")
+def _write(terminal: pytest.TerminalReporter, line: Line) -> None:
+    """Write a line, with its word in its colour where the terminal has any."""
+    before, word, after = line.parts
+    colour = _COLOURS.get(word.strip())
+    terminal.write(before)
+    terminal.write(word, **({colour: True, "bold": True} if colour else {}))
+    terminal.write_line(after)
 
 
 def stack_line(stack: Mapping[str, Any]) -> str:
@@ -72,7 +74,7 @@ def plan_lines(cases: Sequence[Any]) -> list[str]:
     lines = [f"{counted(len(cases), 'case')} on {counted(len(stacks), 'stack')}", ""]
     for key, stack in stacks.items():
         given = [case for case in cases if case.stack.spec.key == key]
-        total = _total([case.load.expected_s for case in given])
+        total = _total([_expected_s(case) for case in given])
         lines.append(
             f"stack {key}: {stack.spec.deploy}, model {stack.scenario.model.name}; {show_duration(total)} of load"
         )
@@ -81,10 +83,22 @@ def plan_lines(cases: Sequence[Any]) -> list[str]:
             requests = _total([stage.requests for stage in stages])
             asked = "unknown" if requests is None else f"{requests:.0f}"
             lines.append(f"  {case.id}")
-            lines.append(f"    {_stages(stages)}; {asked} requests, {show_duration(case.load.expected_s)}")
-    everything = show_duration(_total([case.load.expected_s for case in cases]))
+            lines.append(
+                f"    {_stages(stages)}; {asked} requests, {show_duration(case.load.expected_s)}{_often(case.repeats)}"
+            )
+    everything = show_duration(_total([_expected_s(case) for case in cases]))
     lines += ["", f"expected duration of all load, one after the other: {everything}"]
     return lines
+
+
+def _expected_s(case: Any) -> float | None:
+    return None if case.load.expected_s is None else case.load.expected_s * case.repeats.runs
+
+
+def _often(repeats: Any) -> str:
+    """``; 3 times, and up to 2 more if nobody can tell``."""
+    often = f"; {repeats.runs} times" if repeats.runs > 1 else ""
+    return often + (f"; up to {repeats.more} more if nobody can tell" if repeats.more else "")
 
 
 def _stages(stages: Sequence[Any]) -> str:
@@ -101,26 +115,3 @@ def _stages(stages: Sequence[Any]) -> str:
 def _total(values: Sequence[float | None]) -> float | None:
     known = [value for value in values if value is not None]
     return sum(known) if len(known) == len(values) else None
-
-
-def _row(record: Mapping[str, Any]) -> tuple[str, ...]:
-    numbers = record.get("result") or {}
-    requests = numbers.get("requests")
-    counts = (
-        "-"
-        if not requests
-        else f"{requests['completed']}" + (f" +{requests['failed']} failed" if requests["failed"] else "")
-    )
-    latencies = numbers.get("latencies", {})
-    # A test that sent no load has no verdict, and nothing went wrong with it either.
-    verdict = (record.get("verdict") or {}).get("outcome") or ("ERROR" if record.get("error") else "-")
-    times = [show_pair(latencies.get(name, {}).get("p50"), latencies.get(name, {}).get("p99")) for name in LATENCIES]
-    return (record["case"], counts, *times, show_rate(numbers.get("output_tokens_per_second")), verdict)
-
-
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    first, *rest = (
-        cell.ljust(width) if index == 0 else cell.rjust(width)
-        for index, (cell, width) in enumerate(zip(row, widths, strict=False))
-    )
-    return "  ".join([first, *rest])

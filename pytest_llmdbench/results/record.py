@@ -2,21 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 from pytest_llmdbench.declared.metrics import METRICS
+from pytest_llmdbench.declared.prices import price_of
 from pytest_llmdbench.plan import Case
 from pytest_llmdbench.results.result import Result
 
 #: The latencies and statistics that reports have columns for.
 LATENCIES: Final = ("ttft", "tpot", "itl", "e2e")
 STATISTICS: Final = ("mean", "p50", "p90", "p99")
+#: What reports show of the servers, by the names of their totals.
+SERVER: Final = ("prefix_cache_hit_rate", "preemptions", "kv_cache_usage.max", "waiting.max", "restarts")
+#: What a record's properties say of every objective; numbers in canonical units.
+_JUDGED: Final = ("outcome", "value", "operator", "bound", "low", "high", "margin")
 
 
 def case_facts(case: Case) -> dict[str, Any]:
-    """What is known of a case before it runs."""
+    """What is known of a case before it runs.
+
+    Raises:
+        DeclarationError: the price table that the scenario names cannot be read.
+    """
     load = case.load
+    price = price_of(case.stack.scenario.accelerator)
     return {
         "case": case.id,
         "scenario": case.stack.name,
@@ -31,6 +43,7 @@ def case_facts(case: Case) -> dict[str, Any]:
             **(dict(load.treatment.overrides) if load.treatment else {}),
         },
         "model": case.stack.scenario.model.name,
+        "price": asdict(price) if price else None,
     }
 
 
@@ -49,6 +62,8 @@ def result_facts(result: Result) -> dict[str, Any]:
         "latencies": {},
         "scores": dict(result.scores),
         "startup": dict(result.startup),
+        "economy": dict(result.economy),
+        "server": dict(_server_facts(result.server)),
     }
     for name, metric in METRICS.items():
         if metric.kind == "rate":
@@ -61,8 +76,21 @@ def result_facts(result: Result) -> dict[str, Any]:
     return facts
 
 
+def _server_facts(server: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    metrics = server.get("metrics")
+    totals = metrics.get("totals") if isinstance(metrics, Mapping) else None
+    for name in SERVER:
+        value = totals.get(name) if isinstance(totals, Mapping) else None
+        if isinstance(value, int | float) and math.isfinite(value):
+            yield name, value
+
+
 def properties(record: Mapping[str, Any]) -> list[tuple[str, object]]:
-    """The record as flat pairs for JUnit's ``<property>``: ``llmd.ttft.p99`` in seconds, ``llmd.verdict``, ..."""
+    """The record as flat pairs for JUnit's ``<property>``: ``llmd.ttft.p99`` in seconds, ``llmd.verdict``, ...
+
+    Of every objective there are ``llmd.slo.SUBJECT.outcome``, ``.value``, ``.operator``, ``.bound``, ``.low`` and
+    ``.high`` (the confidence interval) and ``.margin``, those that are known.
+    """
     pairs: list[tuple[str, object]] = [
         (f"llmd.{key}", record[key])
         for key in ("case", "scenario", "harness", "harness_version", "workload", "treatment", "model", "folder")
@@ -76,8 +104,17 @@ def properties(record: Mapping[str, Any]) -> list[tuple[str, object]]:
         for latency, values in numbers.get("latencies", {}).items()
         for statistic, value in values.items()
     ]
+    pairs += [(f"llmd.{name}", value) for name, value in numbers.get("economy", {}).items()]
+    pairs += [(f"llmd.server.{name}", value) for name, value in numbers.get("server", {}).items()]
     verdict = record.get("verdict")
     if verdict:
-        pairs.append(("llmd.verdict", verdict["outcome"]))
-        pairs += [(f"llmd.slo.{one['objective']}", one["shown"] or "not reported") for one in verdict["objectives"]]
+        pairs += [("llmd.verdict", verdict["outcome"]), ("llmd.reason", verdict["reason"])]
+        pairs += [
+            (f"llmd.slo.{one['subject']}.{what}", one[what])
+            for one in verdict["objectives"]
+            for what in _JUDGED
+            if one[what] is not None
+        ]
+    if record.get("regression"):
+        pairs.append(("llmd.regression", record["regression"]["outcome"]))
     return pairs
