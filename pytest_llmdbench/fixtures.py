@@ -1,4 +1,4 @@
-"""What benchmark files use: ``stack``, ``run``, ``result`` and ``slo``."""
+"""What benchmark files use: ``stack``, ``run``, ``result``, ``slo`` and ``max_rate``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pytest_llmdbench.bench import bench_of
 
 if TYPE_CHECKING:
     from pytest_llmdbench.declared.objective import Objective
+    from pytest_llmdbench.max_rate import MaxRate
     from pytest_llmdbench.plan import Case
     from pytest_llmdbench.results.result import Result
     from pytest_llmdbench.runner import Runner
@@ -50,27 +51,39 @@ class Slo:
         self._record = record
         self._runs: list[tuple[Result, Path]] = []
         self._pending: list[Result] = []
+        self._judged: list[tuple[Result, Path, str]] = []
 
     def expect(self, result: Result, folder: Path) -> None:
         """Remember a result that has to be judged before the test is over."""
         self._runs.append((result, folder))
         self._pending.append(result)
 
+    def preview(self, result: Result) -> Verdict:
+        """What the verdict on a result would be; nothing is kept of it."""
+        from pytest_llmdbench.verdicts.verdict import judge
+
+        case = self._case
+        max_error_rate, warmup = case.stack.scenario.sanity.max_error_rate, case.load.workload.warmup
+        return judge(result, self.objectives, max_error_rate, warmup, case.repeats.confidence)
+
     def judge(self, result: Result) -> Verdict:
         """The verdict on a result, without asserting it: whether the test passes is then the test's own matter.
 
         It is kept beside the result; the reports show the worst of a case.
         """
+        from pytest_llmdbench.results.benchmark_report import write as write_reports
         from pytest_llmdbench.results.record import result_facts
         from pytest_llmdbench.results.store import write_json
-        from pytest_llmdbench.verdicts.verdict import RANK, judge
+        from pytest_llmdbench.verdicts.verdict import RANK
 
-        verdict = judge(result, self.objectives, self._case.stack.scenario.sanity.max_error_rate)
+        verdict = self.preview(result)
         earlier = self._record.get("verdict")
         worst = earlier is None or RANK[verdict.outcome] >= RANK[earlier["outcome"]]
         for judged, folder in self._runs:
             if judged is result:
+                self._judged.append((result, folder, verdict.outcome))
                 write_json(folder / "verdict.json", verdict.to_json())
+                write_reports(folder)
                 if worst:
                     self._record["folder"] = str(folder)
         if worst:
@@ -84,6 +97,7 @@ class Slo:
         Raises:
             SLOMissed: an objective was missed, or nothing was measured; the text lists all, with value and bound.
             RunInvalid: the measurement is not sound.
+            Inconclusive: the load was too short to tell.
         """
         from pytest_llmdbench.verdicts.verdict import assert_verdict
 
@@ -93,6 +107,11 @@ class Slo:
         """Verify every result that the test did not judge itself: a load that ran is never passed unseen."""
         for result in list(self._pending):
             self.verify(result)
+
+    @property
+    def judged(self) -> list[tuple[Result, Path, str]]:
+        """Every result that was judged, once, with its folder and the outcome of its last verdict."""
+        return list({folder: (result, folder, outcome) for result, folder, outcome in self._judged}.values())
 
 
 #: What a test's report will carry; there from the moment that a case is set up.
@@ -144,6 +163,17 @@ def llmd_run(request: pytest.FixtureRequest, llmd_case: Case, llmd_slo: Slo, llm
 
 
 @pytest.fixture
+def llmd_max_rate(request: pytest.FixtureRequest, llmd_case: Case, llmd_slo: Slo, llmd_run: Runner) -> MaxRate:
+    """What ``max_rate`` gives."""
+    from pytest_llmdbench.max_rate import MaxRate
+    from pytest_llmdbench.planned_search import marked_range
+    from pytest_llmdbench.stacks.ownership import stacks_of
+
+    record, say = request.node.stash[RECORD], stacks_of(request.config).say
+    return MaxRate(llmd_case, llmd_run, llmd_slo.objectives, record, marked_range(request.node), say)
+
+
+@pytest.fixture
 def slo(llmd_slo: Slo) -> Slo:
     """The objectives of this case. ``slo.verify(result)`` asserts them all at once."""
     return llmd_slo
@@ -165,3 +195,9 @@ def run(llmd_run: Runner) -> Runner:
 def result(llmd_run: Runner) -> Result:
     """What one run of the load measured; the run is over when the test begins."""
     return llmd_run()
+
+
+@pytest.fixture
+def max_rate(llmd_max_rate: MaxRate) -> MaxRate:
+    """Finds the highest rate at which the load of this case meets its SLO: ``found = max_rate(low=1, high=50)``."""
+    return llmd_max_rate

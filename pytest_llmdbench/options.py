@@ -66,6 +66,20 @@ OPTIONS: Final = (
     Option(
         "--llmd-from-results", "text", "Judge recorded runs anew, in place of running tests: ours or upstream's", "DIR"
     ),
+    Option(
+        "--llmd-baseline", "text", "Compare with this: a name in baselines/, its file, or a folder of results", "NAME"
+    ),
+    Option("--llmd-margin", "text", "How much worse than the baseline a metric may be. Default: 5%%", "SHARE"),
+    Option("--llmd-save-baseline", "text", "Add what the cases measure to this baseline in baselines/", "NAME"),
+    Option("--llmd-aa", "number", "Measure the noise: run each load 2N times, as two arms of the same thing", "N"),
+    Option(
+        "--llmd-compare", "names", "Compare results or baselines with the first named, print tables, and stop", "DIR"
+    ),
+    Option("--llmd-repeats", "number", "Run each load N times, each from a cold cache, and judge them together", "N"),
+    Option("--llmd-extend-inconclusive", "number", "Run a load up to N times more, as long as nobody can tell", "N"),
+    Option("--llmd-abort-doomed", "flag", "Give a load up as soon as it is proven that it cannot pass"),
+    Option("--llmd-prices", "text", "A price table of GPUs, in place of the one that comes along", "FILE"),
+    Option("--llmd-summary", "text", "Write a summary in Markdown, as GitHub and GitLab show it beside a job", "FILE"),
     Option("--llmd-max-stacks", "number", "How many stacks may be up at once; -n auto starts no more workers", "N"),
     Option("--llmd-namespace", "text", "Namespace of the cluster. Default: the kubeconfig context's own", "NAME"),
     Option("--llmd-context", "text", "Context of the kubeconfig. Default: its current one", "NAME"),
@@ -171,7 +185,7 @@ def _from_ini(option: Option, value: Any, folder: Path) -> list[Given]:
         return []
     if option.kind == "number":
         value = _number(value, origin)
-    elif option.word in ("treatments", "results", "render_to", "from_results", "dataset"):
+    elif option.word in ("treatments", "results", "render_to", "from_results", "dataset", "prices", "summary"):
         value = str(folder / Path(value).expanduser())
     elif option.kind == "names":
         # Paths in an ini file are relative to it; names stay names.

@@ -15,6 +15,7 @@ from pytest_llmdbench.declared.metrics import METRICS
 from pytest_llmdbench.declared.objective import Objective, nearest_wins, parse_objectives
 from pytest_llmdbench.declared.overrides import parse_overrides
 from pytest_llmdbench.declared.places import Places, stem
+from pytest_llmdbench.declared.prices import countable, price_of
 from pytest_llmdbench.declared.scenario import Scenario
 from pytest_llmdbench.declared.source import load_yaml
 from pytest_llmdbench.declared.strict import read_model
@@ -25,6 +26,7 @@ from pytest_llmdbench.harnesses.harness import Harness
 from pytest_llmdbench.harnesses.registry import AT, Harnesses
 from pytest_llmdbench.planned_load import Overrides, PlannedLoad, plan_load
 from pytest_llmdbench.provable import cannot_prove
+from pytest_llmdbench.repeats import ONCE, Repeats, repeats_of
 from pytest_llmdbench.stacks.spec import StackSpec
 
 #: The scenario that runs when nobody names one: the embedded stack, which every machine can hold.
@@ -37,6 +39,7 @@ _KEYS: Final[Mapping[str, Sequence[tuple[str, Any]]]] = {
     "namespace": (("cluster.namespace", None),),
     "context": (("cluster.context", None),),
     "parallelism": (("load.parallelism", None),),
+    "prices": (("accelerator.prices", None),),
     "endpoint": (("deploy", "endpoint"), ("endpoint.url", None)),
     "stack": (("deploy", "endpoint"), ("endpoint.stack", None)),
 }
@@ -60,6 +63,7 @@ class Case:
 
     stack: PlannedStack
     load: PlannedLoad
+    repeats: Repeats = ONCE
 
     @cached_property
     def id(self) -> str:
@@ -141,7 +145,7 @@ class Plan:
                 f"{asked_by} names no workload: give it @pytest.mark.workload('NAME'), or say --llmd-workload"
             )
         return [
-            Case(stack, load)
+            Case(stack, load, repeats_of(self.asked, load.harness))
             for stack in self.stacks
             for name in names
             for program in self._with_workload(name, self._programs(stack, harness))
@@ -183,7 +187,7 @@ class Plan:
             one
             for one in case.stack.objectives
             if purpose in METRICS[one.metric].purposes
-            and not (workload.header.smoke and cannot_prove(one, case.load.stages, workload.warmup))
+            and not (workload.header.smoke and cannot_prove(one, case.load.stages, workload.warmup, case.repeats))
         ]
         merged = nearest_wins(of_stack, case.load.workload.objectives, of_test, self.option_objectives)
         stages = len(case.load.stages)
@@ -193,7 +197,9 @@ class Plan:
                     f"{objective.origin}: objective '{objective.text}': "
                     f"the last stage of {case.load.workload.name} is stage{stages - 1}"
                 )
-            unprovable = cannot_prove(objective, case.load.stages, workload.warmup)
+            if METRICS[objective.metric].kind == "money" and (missing := countable(case.stack.scenario)):
+                raise DeclarationError(f"{objective.origin}: objective '{objective.text}': {missing}")
+            unprovable = cannot_prove(objective, case.load.stages, workload.warmup, case.repeats)
             if unprovable:
                 raise DeclarationError(f"{case.id}: {unprovable}")
         return merged
@@ -222,6 +228,7 @@ class Plan:
         if scenario.deploy not in self.deployments:
             hint = nearest(scenario.deploy, self.deployments)
             raise DeclarationError(f"{layers.origin(('deploy',))}: no way to deploy '{scenario.deploy}'; {hint}")
+        price_of(scenario.accelerator)  # a table that cannot be read comes up before anything starts
         key = f"{stem(path)}-{setup.name}" if setup else stem(path)
         return PlannedStack(
             name=stem(path),

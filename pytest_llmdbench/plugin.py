@@ -9,14 +9,29 @@ import pytest
 
 from pytest_llmdbench.bench import Bench, bench_of
 from pytest_llmdbench.errors import DeclarationError, LlmdError
-from pytest_llmdbench.fixtures import RECORD, SLO, llmd_case, llmd_run, llmd_slo, llmd_stack, result, run, slo, stack
+from pytest_llmdbench.fixtures import (
+    RECORD,
+    SLO,
+    llmd_case,
+    llmd_max_rate,
+    llmd_run,
+    llmd_slo,
+    llmd_stack,
+    max_rate,
+    result,
+    run,
+    slo,
+    stack,
+)
 from pytest_llmdbench.options import add_options
 
 __all__ = [
     "llmd_case",
+    "llmd_max_rate",
     "llmd_run",
     "llmd_slo",
     "llmd_stack",
+    "max_rate",
     "result",
     "run",
     "slo",
@@ -47,6 +62,12 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 
         print(_checked(lambda: explain(bench.plan)))
         return pytest.ExitCode.OK
+    if bench.settings.get("compare"):
+        from pytest_llmdbench.without_tests import compared
+
+        lines, worse = _checked(compared, bench)
+        print("\n".join(lines))
+        return pytest.ExitCode.TESTS_FAILED if worse else pytest.ExitCode.OK
     step_asked = bench.settings.get("teardown_only") or bench.settings.get("cleanup")
     if step_asked and not bench.settings.get("dry_run"):
         from pytest_llmdbench.without_tests import cleanup, teardown
@@ -61,6 +82,10 @@ def pytest_cmdline_main(config: pytest.Config) -> int | None:
 def pytest_configure(config: pytest.Config) -> None:
     """Check what can be checked before anything starts, and say who owns the stacks."""
     config.addinivalue_line("markers", "workload(*names, harness=None): the loads that this benchmark sends")
+    config.addinivalue_line(
+        "markers",
+        "max_rate(low, high, tolerance='5%', at_least=None, seconds=None): where to look for the highest rate",
+    )
     config.addinivalue_line("markers", "slo(*objectives): what is good enough, as in 'ttft.p99 <= 500ms'")
     bench = _checked(bench_of, config)
     if bench.without_load:
@@ -107,12 +132,17 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         _start_using(metafunc.config)
     try:
         cases = bench.cases(metafunc.definition, metafunc.definition.nodeid)
+        if "llmd_max_rate" in metafunc.fixturenames:
+            from pytest_llmdbench.planned_search import searched
+
+            named = any(bench.settings.get(word) for word in ("workload", "harness"))
+            cases = searched(cases, metafunc.definition, named=named)
         for case in cases:
             bench.objectives(case, metafunc.definition)
     except DeclarationError as error:
         raise pytest.Collector.CollectError(str(error)) from error
     if not cases:
-        asked = ", ".join(bench.settings.get("harness"))
+        asked = ", ".join([*bench.settings.get("harness", ()), *bench.settings.get("workload", ())])
         absent = pytest.mark.skip(reason=f"{asked}: no workload for this benchmark")
         metafunc.parametrize(_CASE, [pytest.param(None, marks=absent)], indirect=True, ids=["no-workload"])
         return
@@ -157,10 +187,25 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> Generator[None, object, object]:
-    """Judge what the test did not judge itself: no load passes unseen."""
-    outcome = yield
-    if SLO in pyfuncitem.stash:
-        pyfuncitem.stash[SLO].verify_rest()
+    """Judge what the test did not judge itself: no load passes unseen. Then compare all its runs with a baseline."""
+    if SLO not in pyfuncitem.stash:
+        return (yield)
+    from pytest_llmdbench.baselines import after_the_test
+    from pytest_llmdbench.verdicts.verdict import NotPassed
+
+    slo, missed = pyfuncitem.stash[SLO], None
+    outcome = None
+    try:
+        outcome = yield
+        slo.verify_rest()
+    except NotPassed as error:
+        missed = error
+    worse = after_the_test(bench_of(pyfuncitem.config), pyfuncitem.stash[RECORD], slo.judged)
+    # What is not known may be allowed; what is known to be worse is not.
+    if worse and (missed is None or missed.verdict.outcome == "INCONCLUSIVE"):
+        raise worse
+    if missed:
+        raise missed
     return outcome
 
 
@@ -174,22 +219,23 @@ def pytest_runtest_makereport(
     if kept is None or (call.when != "call" and not report.failed):
         return report
     from pytest_llmdbench.results.record import properties
+    from pytest_llmdbench.verdicts.regression import Regressed
     from pytest_llmdbench.verdicts.verdict import NotPassed
 
     error = call.excinfo.value if call.excinfo else None
     record = dict(kept)
-    if isinstance(error, NotPassed | LlmdError):
+    if isinstance(error, NotPassed | Regressed | LlmdError):
         report.longrepr = str(error)
     if isinstance(error, NotPassed) and error.verdict.outcome in bench_of(item.config).allowed:
         # Neither failed nor passed: what pytest has for that is called skipped, and carries place and reason.
         report.outcome = "skipped"
         report.longrepr = (str(item.path), 0, f"{error.verdict.outcome}: {error.verdict.reason}")
-    if report.failed and not isinstance(error, NotPassed):
+    if report.failed and not isinstance(error, NotPassed | Regressed):
         # Whatever was measured before, the case did not get to a verdict.
         record["verdict"] = None
         record["error"] = str(error)
-        diagnostics = bench_of(item.config).diagnostics(record["stack"])
-        if diagnostics.is_dir():
+        diagnostics = bench_of(item.config).diagnostics(record["stack"]) if record.get("stack") else None
+        if diagnostics is not None and diagnostics.is_dir():
             record["diagnostics"] = str(diagnostics)
     report.llmd = record  # type: ignore[attr-defined]
     # JUnit takes an item's properties from the report of its teardown, other readers from that of its call.
@@ -206,9 +252,9 @@ def pytest_runtest_makereport(
 def pytest_report_teststatus(report: pytest.TestReport | pytest.CollectReport) -> Any:
     """INVALID and INCONCLUSIVE have letters and words of their own; unless they are allowed they fail all the same."""
     verdict = (getattr(report, "llmd", None) or {}).get("verdict")
-    letter = {"INVALID": "V", "INCONCLUSIVE": "N"}.get(verdict["outcome"]) if verdict else None
-    if letter is None or report.passed:
+    if not verdict or report.passed or verdict["outcome"] not in ("INVALID", "INCONCLUSIVE"):
         return None
+    letter = "V" if verdict["outcome"] == "INVALID" else "N"
     word = (verdict["outcome"], {"yellow": True, "bold": True})
     return ("failed", letter, word) if report.failed else (verdict["outcome"].lower(), letter.lower(), word)
 
@@ -222,6 +268,10 @@ def _start_using(config: pytest.Config) -> None:
     ownership.configure(config, bench.deployments, bench.settings.get("max_stacks"))
     if not bench.is_worker:
         config.pluginmanager.register(RecordCollector(bench), "llmdbench-records")
+        if bench.watches_runs and not bench.without_load:
+            from pytest_llmdbench.baselines import BaselineKeeper
+
+            config.pluginmanager.register(BaselineKeeper(bench), "llmdbench-baseline")
 
 
 def _check(bench: Bench) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,7 +15,10 @@ from pytest_llmdbench.fixtures import RECORD
 
 if TYPE_CHECKING:
     from pytest_llmdbench.bench import Bench
+    from pytest_llmdbench.results.baseline import Baseline
     from pytest_llmdbench.results.recorded import Recorded
+    from pytest_llmdbench.results.result import Result
+    from pytest_llmdbench.verdicts.regression import Regressed
 
 
 def start_replay(config: pytest.Config, bench: Bench) -> None:
@@ -36,7 +40,13 @@ def start_replay(config: pytest.Config, bench: Bench) -> None:
 
 
 #: What reports show of a case, and others' runs do not say.
-_OF_NO_CASE: Final = {"scenario": None, "workload": None, "treatment": None, "factors": {}, "model": None}
+_OF_NO_CASE: Final[Mapping[str, Any]] = {
+    "scenario": None,
+    "workload": None,
+    "treatment": None,
+    "factors": {},
+    "model": None,
+}
 
 
 class Replay:
@@ -71,6 +81,13 @@ class RecordedRuns(pytest.Directory):
             name = run.name if where == "." else f"{where}/{run.name}"
             yield RecordedCase.from_parent(self, name=name, run=run)
 
+    @cached_property
+    def measured(self) -> Baseline:
+        """What all runs in the folder measured. Raises ResultsError."""
+        from pytest_llmdbench.verdicts.measured import read_any
+
+        return read_any(self.path)
+
 
 class RecordedCase(pytest.Item):
     """One recorded run: its test passes as the live one would, by the objectives of then and the options of now."""
@@ -83,15 +100,34 @@ class RecordedCase(pytest.Item):
         """Judge what was recorded. Raises SLOMissed, RunInvalid, Inconclusive, ResultsError."""
         from pytest_llmdbench.declared.objective import nearest_wins
         from pytest_llmdbench.results.record import result_facts
+        from pytest_llmdbench.verdicts.share import CONFIDENCE
         from pytest_llmdbench.verdicts.verdict import assert_verdict, judge
 
         record = {**_OF_NO_CASE, **self.run.facts, "folder": str(self.run.folder)}
         self.stash[RECORD] = record
         result = self.run.result()
         objectives = nearest_wins(self.run.objectives, bench_of(self.config).plan.option_objectives)
-        verdict = judge(result, objectives, self.run.max_error_rate, self.run.warmup)
+        confidence = self.run.confidence or CONFIDENCE
+        verdict = judge(result, objectives, self.run.max_error_rate, self.run.warmup, confidence)
         record |= {"result": result_facts(result), "verdict": verdict.to_json()}
+        bench = bench_of(self.config)
+        worse = self._compared(bench, record, result, verdict.outcome) if bench.watches_runs else None
+        if worse and verdict.outcome in ("PASS", "INCONCLUSIVE"):
+            raise worse
         assert_verdict(verdict)
+
+    def _compared(self, bench: Bench, record: dict[str, Any], result: Result, outcome: str) -> Regressed | None:
+        """All recorded runs of this case against the baseline. Raises ResultsError."""
+        from pytest_llmdbench.baselines import compared, kept
+        from pytest_llmdbench.verdicts.measured import measured
+
+        own = measured(self.run, result, outcome)
+        if own is None:
+            return compared(bench, [], record, None)
+        kept(bench, [own], record, None)
+        recorded: Any = self.parent
+        alike = [one for one in recorded.measured.cases if (one.case, one.setting) == (own.case, own.setting)]
+        return compared(bench, alike or [own], record, None)
 
     def reportinfo(self) -> tuple[Path, None, str]:
         """What pytest calls this test."""

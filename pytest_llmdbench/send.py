@@ -11,8 +11,8 @@ from pytest_llmdbench.errors import HarnessError
 from pytest_llmdbench.harnesses.harness import Harness, Place, Profile
 from pytest_llmdbench.harnesses.launcher import GiveUp, Launched, last_lines, launch
 from pytest_llmdbench.harnesses.progress_line import Outline, together
-from pytest_llmdbench.harnesses.reading import read_run
-from pytest_llmdbench.results.result import Requests, Result, Stage
+from pytest_llmdbench.harnesses.reading import read_given_up, read_run
+from pytest_llmdbench.results.result import Result
 from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.spec import Endpoint
 
@@ -76,12 +76,11 @@ def send(
             raise HarnessError(f"{load.name}: {happened}")
     else:
         folders, launched = _in_cluster(load, load.endpoint, timeout_s, say, trouble, give_up)
+    read = read_run if launched.abandoned is None else read_given_up
     try:
-        measured = read_run(load.harness, folders, load.folder)
+        measured = read(load.harness, folders, load.folder)
     except HarnessError as error:
-        if launched.abandoned is None:
-            raise HarnessError(f"{error}\n  the last it said:\n{last_lines(folders[0])}") from error
-        measured = Result(load.harness.name, load.harness.version, Stage(Requests(0)), purpose=load.harness.purpose)
+        raise HarnessError(f"{error}\n  the last it said:\n{last_lines(folders[0])}") from error
     return replace(
         measured,
         started=launched.started,

@@ -55,6 +55,21 @@ def stood_up(bench: Bench, cases: Sequence[Case]) -> Iterator[str]:
         yield from how_to_use(key, endpoint, keep_s, _options(bench))
 
 
+def compared(bench: Bench) -> tuple[list[str], bool]:
+    """What ``--llmd-compare`` prints, and whether anything got worse; with ``--llmd-results`` also a file there.
+
+    Raises DeclarationError, ResultsError.
+    """
+    from pytest_llmdbench.reports.compare import comparisons, lines_of, write_comparison
+
+    results = bench.compared
+    found = comparisons(results, bench.margin)
+    lines = list(lines_of(results, found))
+    if folder := bench.settings.get("results"):
+        lines.append(f"written to {write_comparison(Path(folder).expanduser(), results, found)}")
+    return lines, any(one.outcome == "REGRESSION" for several in found for one in several)
+
+
 def teardown(bench: Bench) -> Iterator[str]:
     """Take down the kept stacks of the scenarios asked for. Raises DeclarationError, ClusterError, StandupError."""
     from pytest_llmdbench.stacks.kubernetes.cluster import Cluster

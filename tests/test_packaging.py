@@ -32,6 +32,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "pytest_llmdbench/shipped/workloads/nop/nop.yaml",
         "pytest_llmdbench/harnesses/locks/inference-perf-0.7.0.txt",
         "pytest_llmdbench/harnesses/inference_perf_keys.json",
+        "pytest_llmdbench/data/gpu_prices.yaml",
         "pytest_llmdbench/harnesses/torch_shim/torch/__init__.py",
         "pytest_llmdbench/reports/page/page.css",
         "pytest_llmdbench/simulator/__main__.py",

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
 
 from pytest_llmdbench.declared.cluster import Accelerator, Existing, Expose, HuggingFace, Manifest, Place, Storage
 from pytest_llmdbench.declared.engine import Engine, Vllm
 from pytest_llmdbench.declared.pods import Pods, Quantity
 from pytest_llmdbench.declared.router import Charts, Further, Router, Sidecar
 from pytest_llmdbench.declared.strict import Strict
+from pytest_llmdbench.errors import LlmdError
 from pytest_llmdbench.simulator.config import SimulatorConfig
 
 _LOCAL: Final = "local"
@@ -150,6 +151,24 @@ class Scenario(Strict):
         if isinstance(engine, Mapping) and "kind" not in engine and data.get("deploy", _LOCAL) == _LOCAL:
             return {**data, "engine": {**engine, "kind": "simulator"}}
         return data
+
+    @model_validator(mode="before")
+    @classmethod
+    def _simulator_like_a_gpu(cls, data: Any) -> Any:
+        simulator = data.get("simulator") if isinstance(data, Mapping) else None
+        like = simulator.get("like") if isinstance(simulator, Mapping) else None
+        if not isinstance(simulator, Mapping) or not isinstance(like, str) or not like:
+            return data
+        from pytest_llmdbench.capacity.simulated import settings_like
+
+        try:
+            model, flags = Model.model_validate(data.get("model", {})), Vllm.model_validate(data.get("vllm", {}))
+        except ValidationError:  # the fields say it themselves, with their place
+            return data
+        try:
+            return {**data, "simulator": settings_like(like, model.name, flags.model_dump(), simulator)}
+        except LlmdError as error:
+            raise ValueError(f"simulator.like: {error}") from error
 
     @model_validator(mode="after")
     def _local_engines(self) -> Scenario:

@@ -90,6 +90,10 @@ class Aiperf:
         started, failed = _counter(folder / STDOUT, _STARTED), _counter(folder / aiperf_requests.REQUESTS, _FAILED)
         return lambda: Progress(0 if started() else None, failed())
 
+    def follow(self, folder: Path) -> Callable[[], Sequence[Request]]:
+        """A function that reads on in its file of requests; see :class:`~pytest_llmdbench.harnesses.live.Live`."""
+        return aiperf_requests.follow(folder)
+
     def read(self, folder: Path) -> Result:
         """What the program's summary in ``folder`` says. Raises HarnessError naming file and field."""
         return aiperf_files.read(folder, self.version)

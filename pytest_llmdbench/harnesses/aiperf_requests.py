@@ -6,9 +6,10 @@ a request that failed has ``error``. Requests of the warm-up stand among the oth
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -36,6 +37,35 @@ def requests(folder: Path) -> Iterator[Request] | None:
     """
     path = folder / REQUESTS
     return _requests(path) if path.is_file() else None
+
+
+def follow(folder: Path) -> Callable[[], Sequence[Request]]:
+    """A function that gives the requests which were written since its last call; lines that are none are passed over.
+
+    A line that is not whole yet waits for the next call.
+    """
+    path, offset = folder / REQUESTS, 0
+
+    def look() -> Sequence[Request]:
+        nonlocal offset
+        try:
+            with path.open("rb") as file:
+                file.seek(offset)
+                text = file.read()
+        except OSError:
+            return ()
+        lines = text[: text.rfind(b"\n") + 1]
+        offset += len(lines)
+        came: list[Request] = []
+        for line in lines.splitlines():
+            # What is wrong with a line is said when the file is read as a whole.
+            with contextlib.suppress(HarnessError):
+                entry = Fields.of(str(path), _entry(path, 0, line))
+                if entry.text("metadata.benchmark_phase") != "warmup":
+                    came.append(_request(entry))
+        return came
+
+    return look
 
 
 def error_kind(error: Fields) -> str:

@@ -27,6 +27,10 @@ LAST_LINES: Final = 12
 LAST_BYTES: Final = 20_000
 
 
+#: Asked with the seconds since a load began: why it is given up, None to go on.
+GiveUp = Callable[[float], "str | None"]
+
+
 class Start(Protocol):
     """How processes are started here, so that none is left behind."""
 
@@ -42,11 +46,12 @@ End = Callable[["subprocess.Popen[bytes]", float], None]
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """One execution of a load program; ``started`` is ISO 8601 with zone."""
+    """One execution of a load program; ``started`` is ISO 8601 with zone, ``abandoned`` why it was given up."""
 
     exit_code: int
     elapsed_s: float
     started: str
+    abandoned: str | None = None
 
 
 def launch(
@@ -56,6 +61,7 @@ def launch(
     timeout_s: float,
     watch: Callable[[], Progress],
     say: Say,
+    give_up: GiveUp | None = None,
     start: Start = processes.start,
     end: End = processes.end,
 ) -> Launched:
@@ -70,6 +76,7 @@ def launch(
         timeout_s: how long it may take, wall seconds.
         watch: says what the program itself reports (``Harness.watch``).
         say: shows a line to people.
+        give_up: asked a few times a second; the program is told to end once there is a reason.
         start: starts a process that cannot outlive the run.
         end: ends such a process and its group.
 
@@ -85,7 +92,7 @@ def launch(
         except OSError as error:
             raise HarnessError(f"{outline.name} could not be started: {error}") from error
         try:
-            in_time = _in_time(process, ProgressLine(outline, watch, say, server), timeout_s)
+            in_time, abandoned = _in_time(process, ProgressLine(outline, watch, say, server), timeout_s, give_up)
         finally:
             # Also after an end of its own: it may have left children.
             end(process, GRACE_S)
@@ -94,7 +101,8 @@ def launch(
             f"{too_long(outline, timeout_s)} Its files are in {command.cwd}; "
             f"the last it said:\n{last_lines(command.cwd)}"
         )
-    return Launched(process.wait(), time.monotonic() - begun, started.isoformat(timespec="milliseconds"))
+    took = time.monotonic() - begun
+    return Launched(process.wait(), took, started.isoformat(timespec="milliseconds"), abandoned)
 
 
 def too_long(outline: Outline, timeout_s: float) -> str:
@@ -118,13 +126,17 @@ def last_lines(folder: Path) -> str:
     return "    (nothing)"
 
 
-def _in_time(process: subprocess.Popen[bytes], line: ProgressLine, timeout_s: float) -> bool:
-    """Whether the process ended before its time was up; says meanwhile how far it is."""
+def _in_time(
+    process: subprocess.Popen[bytes], line: ProgressLine, timeout_s: float, give_up: GiveUp | None
+) -> tuple[bool, str | None]:
+    """Whether the process ended before its time was up, or why it is given up; says meanwhile how far it is."""
     begun = time.monotonic()
     while process.poll() is None:
         time.sleep(LOOK_S)
         elapsed = time.monotonic() - begun
         if elapsed >= timeout_s:
-            return False
+            return False, None
+        if give_up is not None and (why := give_up(elapsed)) is not None:
+            return True, why
         line.look(elapsed)
-    return True
+    return True, None

@@ -11,15 +11,19 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pytest_llmdbench.errors import HarnessError
 from pytest_llmdbench.harnesses.harness import CLOCK, Harness
+from pytest_llmdbench.harnesses.live import Live
 from pytest_llmdbench.results.distributions import distribution
 from pytest_llmdbench.results.request import Request
 from pytest_llmdbench.results.result import UNLABELLED, Distribution, Requests, Result, Stage
 from pytest_llmdbench.results.table import TABLE, RequestTable, write_table
 from pytest_llmdbench.results.table_statistics import latencies_of, lengths_of, tokens_per_event
+
+#: No time is so long, nor so far from 1970: 30,000 years.
+LONGEST_S: Final = 1e12
 
 
 def read_run(harness: Harness, folders: Sequence[Path], folder: Path) -> Result:
@@ -59,6 +63,32 @@ def read_run(harness: Harness, folders: Sequence[Path], folder: Path) -> Result:
     return replace(own[0], whole=whole, stages=stages, table=table.path)
 
 
+def read_given_up(harness: Harness, folders: Sequence[Path], folder: Path) -> Result:
+    """What programs that were ended before their time have left: their results, or else the requests that are written.
+
+    Where there is neither the result has no request.
+    """
+    try:
+        return read_run(harness, folders, folder)
+    except HarnessError:
+        nothing = Result(harness.name, harness.version, Stage(Requests(0)), purpose=harness.purpose)
+    if not isinstance(harness, Live):
+        return nothing
+    shifts = [_clock(one) if harness.clock == "monotonic" else 0.0 for one in folders]
+    write_table(folder / TABLE, _shifted([iter(harness.follow(one)()) for one in folders], shifts))
+    table = RequestTable(folder / TABLE)
+    if not len(table):
+        return nothing
+    stages = tuple(_written(table, index, folder) for index in range(int(table.column("stage").max()) + 1))
+    return replace(nothing, whole=_written(table, None, folder), stages=stages, table=table.path)
+
+
+def _written(table: RequestTable, index: int | None, folder: Path) -> Stage:
+    """A stage of which nothing is known but its requests."""
+    counts = Requests(table.count(index, "completed"), table.errors(index), table.count(index, "unfinished"))
+    return _stage(table, index, [Stage(counts)], folder)
+
+
 def _clock(folder: Path) -> float:
     """What has to be added to a program's monotonic times; 0 where nobody noted it."""
     try:
@@ -75,7 +105,16 @@ def _shifted(streams: Sequence[Iterator[Request] | None], shifts: Sequence[float
             request.sent += shift
             if request.ended is not None:
                 request.ended += shift
+            if _longest(request) > LONGEST_S:
+                raise HarnessError(f"a request of stage {request.stage} has a time of {_longest(request):g} s")
             yield number, request
+
+
+def _longest(request: Request) -> float:
+    """The largest of all its times, whatever their sign."""
+    gaps: tuple[float, ...] = (max(request.gaps), min(request.gaps)) if len(request.gaps) else ()
+    times = (request.sent, request.ended, request.ttft, request.tpot, request.lag, *gaps)
+    return max(abs(one) for one in times if one is not None)
 
 
 def _stage(table: RequestTable, index: int | None, own: Sequence[Stage], folder: Path) -> Stage:

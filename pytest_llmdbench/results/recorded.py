@@ -19,6 +19,9 @@ from pytest_llmdbench.results.store import read_result
 
 #: What says in the folder of a case what was run.
 CASE: Final = "case.json"
+#: In there: the names of the single runs' folders, beside its own, of a repeated load; how sure its verdict has to be.
+RUNS: Final = "runs"
+SURE: Final = "confidence"
 #: And the scenario that it ran on, complete.
 SCENARIO: Final = "scenario.yaml"
 #: And the load.
@@ -29,7 +32,9 @@ WORKLOAD: Final = "workload.yaml"
 class Recorded:
     """One run of one case; or one stage of it, where ``report`` is the Benchmark Report that tells of it.
 
-    ``facts`` are those of :func:`~pytest_llmdbench.results.record.case_facts` that are known.
+    A repeated load is one of them, whose result has its single runs. ``facts`` are those of
+    :func:`~pytest_llmdbench.results.record.case_facts` that are known; ``confidence`` is how sure its verdict had to
+    be, where it says.
     """
 
     name: str
@@ -38,6 +43,7 @@ class Recorded:
     objectives: tuple[Objective, ...] = ()
     max_error_rate: float = 0.0
     warmup: Warmup = AUTO
+    confidence: float | None = None
     report: Path | None = None
 
     def result(self) -> Result:
@@ -64,9 +70,12 @@ def find_recorded(folder: Path) -> list[Recorded]:
 
 
 def _recorded(folder: Path) -> Iterator[Recorded]:
-    for path in sorted(folder.rglob(CASE)):
-        case = _read(path)
+    cases = {path: _read(path) for path in sorted(folder.rglob(CASE))}
+    parts = {path.parent.parent / str(name) for path, case in cases.items() for name in _names(case.get(RUNS))}
+    for path, case in cases.items():
         place = path.parent
+        if place in parts:
+            continue
         name = str(case.get("case") or place.name)
         # A repeated case has a number behind the folder's name.
         number = place.suffix if place.suffix[1:].isdigit() else ""
@@ -80,7 +89,12 @@ def _recorded(folder: Path) -> Iterator[Recorded]:
             objectives,
             float(max_error_rate) if isinstance(max_error_rate, int | float) else 0.0,
             parse_warmup(warmup, str(place / WORKLOAD)) if isinstance(warmup, str) else AUTO,
+            sure if isinstance(sure := case.get(SURE), float) and 0 < sure < 1 else None,
         )
+
+
+def _names(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _reported(folder: Path) -> Iterator[Recorded]:

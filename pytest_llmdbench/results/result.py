@@ -104,7 +104,8 @@ class Result:
 
     ``purpose`` says which parts to expect: a ``load`` measures latencies; ``accuracy`` has ``scores``, task and metric
     (``hellaswag.acc``) -> value; ``startup`` has seconds and sizes of the engine's start in ``startup``
-    (``load_weights_s``, ``model_bytes``). ``server`` holds what the stack says of itself over the load window.
+    (``load_weights_s``, ``model_bytes``). ``economy`` has what the load cost in money and energy, by the names of the
+    metrics. ``server`` holds what the stack says of itself over the load window.
     ``table`` is the file of single requests (see :mod:`pytest_llmdbench.results.table`), where the harness keeps them.
     """
 
@@ -115,8 +116,11 @@ class Result:
     purpose: Purpose = "load"
     scores: Mapping[str, float] = field(default_factory=dict)
     startup: Mapping[str, float] = field(default_factory=dict)
+    economy: Mapping[str, float] = field(default_factory=dict)
     started: str | None = None  #: ISO 8601 with zone: when the load program was started
     elapsed_s: float | None = None  #: wall seconds from the load program's start to its end
     exit_code: int | None = None  #: of the load program; recorded, never trusted
+    abandoned: str | None = None  #: why the load was given up before its end, where it was
     server: Mapping[str, Any] = field(default_factory=dict)
+    runs: tuple[Result, ...] = ()  #: where the load was repeated, the single runs that this is made of
     table: Path | None = field(default=None, compare=False)

@@ -6,7 +6,7 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache
@@ -40,6 +40,13 @@ def case_folder(run_folder: Path, nodeid: str) -> Path:
     raise FileExistsError(run_folder / name)
 
 
+def pooled_folder(folder: Path) -> Path:
+    """The folder of what a repeated load's runs are pooled into, beside that of the first run; made on first use."""
+    pooled = folder.with_name(f"{folder.name}.pooled")
+    pooled.mkdir(exist_ok=True)
+    return pooled
+
+
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Write JSON whole or not at all: readers never see half a file."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -48,9 +55,8 @@ def write_json(path: Path, data: Mapping[str, Any]) -> None:
 
 
 def write_result(folder: Path, result: Result) -> None:
-    """Keep a result in the folder of its case; its table of single requests is named relative to it."""
-    table = os.path.relpath(result.table, folder) if result.table else None
-    write_json(folder / RESULT, {"form": FORM, **asdict(result), "table": table})
+    """Keep a result in the folder of its case; tables of single requests are named relative to it."""
+    write_json(folder / RESULT, {"form": FORM, **asdict(_with_tables(result, lambda path: _relative(path, folder)))})
 
 
 def read_result(folder: Path) -> Result:
@@ -75,7 +81,17 @@ def read_result(folder: Path) -> Result:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"]))
         raise ResultsError(f"{path}: '{place}': {first['msg']}") from error
-    return replace(result, table=folder / result.table) if result.table else result
+    return _with_tables(result, lambda path: folder / path)
+
+
+def _with_tables(result: Result, named: Callable[[Path], Path]) -> Result:
+    """A result, and the single runs that it is made of, with its tables named otherwise."""
+    runs = tuple(_with_tables(one, named) for one in result.runs)
+    return replace(result, table=named(result.table) if result.table else None, runs=runs)
+
+
+def _relative(path: Path, folder: Path) -> Path:
+    return Path(os.path.relpath(path, folder))
 
 
 @cache

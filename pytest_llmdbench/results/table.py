@@ -6,7 +6,7 @@ read whole, at 8 bytes a request.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -46,12 +46,36 @@ def write_table(path: Path, requests: Iterable[tuple[int, Request]]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def pool_tables(path: Path, tables: Sequence[Path]) -> None:
+    """Write the requests of several runs as one table, whole or not at all; ``run`` counts the runs from 0."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = _schema()
+    temporary = path.with_name(f".{path.name}")
+    try:
+        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+            for number, table in enumerate(tables):
+                with pq.ParquetFile(table) as file:
+                    for batch in file.iter_batches(PIECE):
+                        run = pa.array([number] * len(batch), schema.field("run").type)
+                        columns = [
+                            run if field.name == "run" else batch.column(field.name).cast(field.type)
+                            for field in schema
+                        ]
+                        writer.write_batch(pa.record_batch(columns, schema=schema))
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
 def _schema() -> pa.Schema:
     import pyarrow as pa
 
     whole, number = pa.int64(), pa.float64()
     return pa.schema(
         {
+            "run": pa.int16(),
             "program": pa.int16(),
             "stage": pa.int16(),
             "sent": number,
@@ -74,11 +98,13 @@ def _batch(piece: list[tuple[int, Request]], schema: pa.Schema) -> pa.RecordBatc
 
     columns: list[Any] = []
     for field in schema:
-        values: list[Any] = (
-            [program for program, _ in piece]
-            if field.name == "program"
-            else [getattr(request, field.name) for _, request in piece]
-        )
+        values: list[Any]
+        if field.name == "run":
+            values = [0] * len(piece)
+        elif field.name == "program":
+            values = [program for program, _ in piece]
+        else:
+            values = [getattr(request, field.name) for _, request in piece]
         kind = field.type
         columns.append(
             pa.array(values, pa.string()).dictionary_encode().cast(kind)
@@ -89,7 +115,7 @@ def _batch(piece: list[tuple[int, Request]], schema: pa.Schema) -> pa.RecordBatc
 
 
 class RequestTable:
-    """The single requests of one run, read a column at a time."""
+    """The single requests of one run, or of the runs of one repeated load, read a column at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -118,11 +144,18 @@ class RequestTable:
         kept: Numbers = found[~np.isnan(found)]
         return kept
 
-    def chosen(self, stage: int | None = None, outcome: Outcome | None = None) -> Any:
-        """Which rows are of a stage and an outcome, as an array of booleans."""
+    @cached_property
+    def runs(self) -> Any:
+        """The run of each request, from 0."""
+        return self._read("run").to_numpy()
+
+    def chosen(self, stage: int | None = None, outcome: Outcome | None = None, run: int | None = None) -> Any:
+        """Which rows are of a stage, an outcome and a run, as an array of booleans."""
         import numpy as np
 
         chosen = np.ones(len(self), dtype=bool)
+        if run is not None:
+            chosen &= self.runs == run
         if stage is not None:
             chosen &= self._stages == stage
         if outcome is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from pytest_llmdbench.declared.metrics import METRICS
 from pytest_llmdbench.declared.objective import Objective
@@ -15,8 +15,6 @@ from pytest_llmdbench.verdicts.share import CONFIDENCE, Proof, lower_bound, proo
 #: What a judgement rests on: single requests; the run as a whole, of which the number is a fact; several runs; or only
 #: the statistic that a load program reported, which says nothing of its own uncertainty.
 Basis = Literal["requests", "run", "runs", "reported"]
-#: Half of what a two-sided interval leaves out, so that its bounds are those of the one-sided proofs.
-_TAIL: Final = 1 - CONFIDENCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +22,8 @@ class Judged:
     """One objective and what became of it.
 
     ``value``, ``low`` and ``high`` are in canonical units, None where they are not known; the interval leaves out
-    5 % on each side. ``requests`` were judged, ``bad`` of them bad, and ``worth`` independent ones is what they count.
+    on each side what a proof may be wrong by, 5 % where nothing else is said. ``requests`` were judged, ``bad`` of them
+    bad, and ``worth`` independent ones is what they count; ``runs`` is how many were judged each by its own value.
     """
 
     objective: Objective
@@ -36,6 +35,7 @@ class Judged:
     requests: int | None = None
     worth: float | None = None
     bad: float | None = None
+    runs: int | None = None
 
     @property
     def met(self) -> bool:
@@ -87,24 +87,43 @@ class Judged:
             "requests": self.requests,
             "worth": self.worth,
             "bad": self.bad,
+            "runs": self.runs,
             "basis": self.basis,
             "origin": objective.origin,
         }
 
 
-def judge_objective(objective: Objective, result: Result, sample: Sample | None) -> Judged:
+def judge_objective(
+    objective: Objective, result: Result, sample: Sample | None, confidence: float = CONFIDENCE
+) -> Judged:
     """Judge one objective by single requests where there are any and it is about them, else by the run's own number."""
     judged: Judged | None = None
     if sample is not None:
         if objective.parts:
-            judged = _by_goodput(objective, sample)
+            judged = _by_goodput(objective, sample, confidence)
         elif objective.metric == "itl" and objective.percentile is not None:
-            judged = _by_gaps(objective, sample, measured(result, objective))
+            judged = _by_gaps(objective, sample, measured(result, objective), confidence)
         elif objective.percentile is not None:
-            judged = _by_percentile(objective, sample)
+            judged = _by_percentile(objective, sample, confidence)
         elif objective.statistic == "mean" and objective.metric != "itl":
-            judged = _by_mean(objective, sample)
-    return judged or _by_number(objective, result)
+            judged = _by_mean(objective, sample, confidence)
+    return judged or _by_number(objective, result, alone=sample is None)
+
+
+def value_of(objective: Objective, result: Result, sample: Sample | None) -> float | None:
+    """What one run measured of an objective: by its single requests where there are any, else its own number."""
+    import numpy as np
+
+    if sample is not None and objective.parts:
+        counts = sample.bad(dict(objective.parts))
+        return None if counts is None else 1 - counts.bad / counts.number
+    if sample is not None and objective.metric != "itl" and objective.statistic:
+        values = sample.latencies(objective.metric)
+        if len(values) and objective.percentile is not None:
+            return float(np.quantile(values, objective.percentile / 100))
+        if len(values) and objective.statistic == "mean":
+            return float(np.mean(values))
+    return measured(result, objective)
 
 
 def measured(result: Result, objective: Objective) -> float | None:
@@ -137,25 +156,26 @@ def _plain(result: Result, stage: Stage, objective: Objective) -> float | None:
     return None if value is None else float(value)
 
 
-def _by_number(objective: Objective, result: Result) -> Judged:
+def _by_number(objective: Objective, result: Result, *, alone: bool) -> Judged:
     value = measured(result, objective)
     if value is None:
         return Judged(objective, "NOT REPORTED")
-    # The run's own share of failures or rate is a fact; a percentile says something of requests that were not sent.
-    basis: Basis = "reported" if METRICS[objective.metric].form == "statistic" else "run"
+    # The run's own rate, or its slowest request, is a fact; a percentile says something of requests that were not sent.
+    basis: Basis = "reported" if alone and METRICS[objective.metric].form == "statistic" else "run"
     return Judged(objective, "PASS" if objective.bound.met_by(value) else "FAIL", value, basis=basis)
 
 
-def _by_percentile(objective: Objective, sample: Sample) -> Judged | None:
+def _by_percentile(objective: Objective, sample: Sample, confidence: float) -> Judged | None:
     counts = sample.bad({objective.metric: objective.bound})
     if counts is None:
         return None
     caution = sample.factor(objective.metric)
     values = sample.latencies(objective.metric)
-    return _proven(objective, counts, caution, *_quantile(objective, counts, max(counts.factor, caution), values))
+    found = _quantile(objective, counts, max(counts.factor, caution), values, confidence)
+    return _proven(objective, counts, caution, *found, confidence=confidence)
 
 
-def _by_goodput(objective: Objective, sample: Sample) -> Judged | None:
+def _by_goodput(objective: Objective, sample: Sample, confidence: float) -> Judged | None:
     bounds = dict(objective.parts)
     counts = sample.bad(bounds)
     if counts is None:
@@ -164,29 +184,30 @@ def _by_goodput(objective: Objective, sample: Sample) -> Judged | None:
     careful = max(counts.factor, caution)
     bad, number = counts.bad / careful, counts.number / careful
     good = 1 - counts.bad / counts.number
-    return _proven(objective, counts, caution, good, 1 - upper_bound(bad, number), 1 - lower_bound(bad, number))
+    low, high = 1 - upper_bound(bad, number, confidence), 1 - lower_bound(bad, number, confidence)
+    return _proven(objective, counts, caution, good, low, high, confidence=confidence)
 
 
-def _by_gaps(objective: Objective, sample: Sample, value: float | None) -> Judged | None:
+def _by_gaps(objective: Objective, sample: Sample, value: float | None, confidence: float) -> Judged | None:
     found = sample.bad_gaps(objective.bound)
     if found is None:
         return None
     counts, worth = found
-    return _proven(objective, counts, counts.factor, value, None, None, worth)
+    return _proven(objective, counts, counts.factor, value, None, None, worth, confidence=confidence)
 
 
 def _proven(
     objective: Objective, counts: Counts, caution: float, value: float | None, low: float | None, high: float | None,
-    worth: float | None = None,
+    worth: float | None = None, *, confidence: float,
 ) -> Judged:  # fmt: skip
-    allowed = objective.allowed or 0.0
-    outcome = proof(counts.bad, counts.number, allowed, factor=counts.factor, caution=caution)
+    allowed, factor = objective.allowed or 0.0, counts.factor
+    outcome = proof(counts.bad, counts.number, allowed, factor=factor, caution=caution, confidence=confidence)
     own = counts.number / max(counts.factor, caution) if worth is None else worth
     return Judged(objective, outcome, value, low, high, "requests", round(counts.number), own, counts.bad)
 
 
 def _quantile(
-    objective: Objective, counts: Counts, careful: float, values: Any
+    objective: Objective, counts: Counts, careful: float, values: Any, confidence: float
 ) -> tuple[float | None, float | None, float | None]:
     """The percentile and its interval, by the ranks that a binomial count leaves open; open ends are None."""
     import numpy as np
@@ -195,15 +216,15 @@ def _quantile(
         return None, None, None
     share = (objective.percentile or 0.0) / 100
     number = counts.number / careful
-    low_rank = lower_bound(share * number, number)
-    high_rank = upper_bound(share * number, number)
+    low_rank = lower_bound(share * number, number, confidence)
+    high_rank = upper_bound(share * number, number, confidence)
     # Few requests leave the upper end open: no value among them is surely above the percentile.
     beyond = high_rank * number > number - 1
     at = np.quantile(values, [low_rank, share, min(high_rank, 1.0)])
     return float(at[1]), float(at[0]), None if beyond else float(at[2])
 
 
-def _by_mean(objective: Objective, sample: Sample) -> Judged | None:
+def _by_mean(objective: Objective, sample: Sample, confidence: float) -> Judged | None:
     values = sample.latencies(objective.metric)
     if not len(values):
         return None
@@ -212,7 +233,7 @@ def _by_mean(objective: Objective, sample: Sample) -> Judged | None:
         return Judged(objective, "INCONCLUSIVE", mean, basis="requests", requests=len(values), worth=worth)
     from scipy.stats import t
 
-    half = float(t.ppf(CONFIDENCE, worth - 1)) * float(values.std(ddof=1)) / math.sqrt(worth)
+    half = float(t.ppf(confidence, worth - 1)) * float(values.std(ddof=1)) / math.sqrt(worth)
     low, high = mean - half, mean + half
     bound = objective.bound
     outcome: Proof = "PASS" if bound.met_by(high) else "INCONCLUSIVE" if bound.met_by(low) else "FAIL"

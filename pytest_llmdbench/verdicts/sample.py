@@ -1,4 +1,4 @@
-"""The requests that an objective is judged by: of its stage, after the warm-up, in the order of their sending."""
+"""The requests that an objective is judged by: of its stage, after each run's warm-up, in the order they were sent."""
 
 from __future__ import annotations
 
@@ -24,21 +24,28 @@ class Counts:
 
 
 class Sample:
-    """Some requests of a run.
+    """Some requests of a run, or of all runs of a repeated load (``run`` is None).
 
-    ``cuts`` maps a stage to the seconds from its first request that are left out. ``lost`` requests were asked for and
-    are not in the table: nobody answered them, so they are bad.
+    ``cuts`` maps a run and a stage to the seconds from its first request that are left out. ``lost`` requests were
+    asked for and are not in the table: nobody answered them, so they are bad.
     """
 
-    def __init__(self, table: RequestTable, stage: int | None, cuts: Mapping[int, float], lost: int = 0) -> None:
+    def __init__(
+        self,
+        table: RequestTable,
+        stage: int | None,
+        cuts: Mapping[tuple[int, int], float],
+        lost: int = 0,
+        run: int | None = None,
+    ) -> None:
         import numpy as np
 
         self._table = table
         self._lost = lost
-        chosen = table.chosen(stage)
-        sent, stages = table.column("sent"), table.column("stage")
-        for one, seconds in cuts.items():
-            of_stage = stages == one
+        chosen = table.chosen(stage, run=run)
+        sent = table.column("sent")
+        for (its_run, its_stage), seconds in cuts.items():
+            of_stage = table.chosen(its_stage, run=its_run)
             if seconds and of_stage.any():
                 chosen &= ~(of_stage & (sent < sent[of_stage].min() + seconds))
         places = np.flatnonzero(chosen)
@@ -57,15 +64,19 @@ class Sample:
         return kept
 
     def factor(self, metric: str) -> float:
-        """How much less than independent requests these are worth, by their latencies around each stage's mean."""
+        """How much less than independent requests these are worth, by their latencies around each stage's mean.
+
+        Of repeated runs each has a mean of its own: how runs differ is told by their own values.
+        """
         import numpy as np
 
         values = self._values(metric)
         known = self._completed & ~np.isnan(values)
-        values, stages = values[known].copy(), self._column("stage")[known]
-        for stage in np.unique(stages):
+        values, stages, runs = values[known].copy(), self._column("stage")[known], self._table.runs[self._rows][known]
+        for run, stage in set(zip(runs.tolist(), stages.tolist(), strict=True)):
             # A stage has a level of its own: that it differs from the next is no dependence.
-            values[stages == stage] -= values[stages == stage].mean()
+            own = (runs == run) & (stages == stage)
+            values[own] -= values[own].mean()
         return dependence(values)
 
     def bad(self, bounds: Mapping[str, Bound]) -> Counts | None:
@@ -131,13 +142,15 @@ class Sample:
 
     @cached_property
     def _under_way(self) -> Any:
-        """For how long each request was under way: to its end, or to the end of the run."""
+        """For how long each request was under way: to its end, or to the end of its run."""
         import numpy as np
 
-        ended = self._table.column("ended")
-        horizon = np.nanmax(np.concatenate([ended, self._table.column("sent")]))
-        own = ended[self._rows]
-        return np.where(np.isnan(own), horizon, own) - self._column("sent")
+        last = np.fmax(self._table.column("ended"), self._table.column("sent"))
+        until = self._column("ended").copy()
+        of_run = self._table.runs[self._rows]
+        for run in np.unique(of_run):
+            until[(of_run == run) & np.isnan(until)] = last[self._table.runs == run].max()
+        return until - self._column("sent")
 
     def _values(self, metric: str) -> Any:
         if metric not in ("e2e", "normalized_tpot"):

@@ -21,6 +21,8 @@ RATE_SHARE: Final = 0.02
 LITTLE_SHARE: Final = 0.05
 #: With fewer looks at the server its requests at once are not known well enough.
 FEWEST_LOOKS: Final = 20
+#: How much larger the share of prompts found in a prefix cache may be in a later run.
+WARMER: Final = 0.02
 _WAY_OUT: Final = "give it more processors or pods, or lower the rate"
 
 
@@ -38,6 +40,31 @@ def unsound(result: Result, judged: Sequence[Judged], window: tuple[float, float
         yield from _rate(stage, where)
     if window:
         yield from _little(result, window)
+
+
+def between(runs: Sequence[Result]) -> Iterator[str]:
+    """Every reason why the runs of a repeated load are not runs of the same thing."""
+    kept = [one.server.get("not_reset") for one in runs]
+    for run, reason in enumerate(kept[1:], start=2):
+        if reason and not _as_cold(runs[0], runs[run - 1]):
+            yield f"run {run} found what run 1 had left: {reason}"
+            break
+    before: dict[str, float] = {}
+    for run, one in enumerate(runs, start=1):
+        for target in (one.server.get("metrics") or {}).get("targets") or ():
+            label, started = str(target.get("label")), target.get("started")
+            if isinstance(started, int | float):
+                if before.setdefault(label, started) != started:
+                    yield f"{target.get('pod') or label} was restarted before run {run}"
+                before[label] = started
+
+
+def _as_cold(first: Result, later: Result) -> bool:
+    """Whether the servers say that a later run found no more in their prefix caches than the first did."""
+    before, after = (
+        ((one.server.get("metrics") or {}).get("totals") or {}).get("prefix_cache_hit_rate") for one in (first, later)
+    )
+    return before is not None and after is not None and after - before <= WARMER
 
 
 def _simulator(lateness: Mapping[str, Any]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
@@ -10,9 +10,11 @@ from pytest_llmdbench.declared.objective import Objective
 from pytest_llmdbench.declared.warmup import AUTO, Warmup
 from pytest_llmdbench.errors import counted
 from pytest_llmdbench.results.result import Result, Stage
-from pytest_llmdbench.verdicts.judged import Judged, judge_objective
-from pytest_llmdbench.verdicts.soundness import unsound
-from pytest_llmdbench.verdicts.warmup import warmup_s
+from pytest_llmdbench.verdicts.cuts import Cuts, cuts_of
+from pytest_llmdbench.verdicts.judged import Judged, judge_objective, value_of
+from pytest_llmdbench.verdicts.over_runs import FEWEST_RUNS, over_runs
+from pytest_llmdbench.verdicts.share import CONFIDENCE
+from pytest_llmdbench.verdicts.soundness import between, unsound
 
 if TYPE_CHECKING:
     from pytest_llmdbench.results.table import RequestTable
@@ -27,8 +29,8 @@ RANK: Final = {"PASS": 0, "INCONCLUSIVE": 1, "INVALID": 2, "FAIL": 3}
 class Verdict:
     """What is said of one result: the outcome, one line that says why, and every objective.
 
-    ``warmup`` maps a stage to the seconds of its beginning that were left out; ``notes`` say what makes the verdict
-    weaker than it looks.
+    ``warmup`` maps a stage to the seconds of its beginning that were left out, of repeated runs the most; ``notes`` say
+    what makes the verdict weaker than it looks.
     """
 
     outcome: Outcome
@@ -75,28 +77,45 @@ class Verdict:
 _ORDER: Final = ("FAIL", "NOT REPORTED", "INCONCLUSIVE", "PASS")
 
 
-def judge(result: Result, objectives: Sequence[Objective], max_error_rate: float, warmup: Warmup = AUTO) -> Verdict:
-    """The verdict on one result.
+def judge(
+    result: Result,
+    objectives: Sequence[Objective],
+    max_error_rate: float,
+    warmup: Warmup = AUTO,
+    confidence: float = CONFIDENCE,
+) -> Verdict:
+    """The verdict on one result, each of its proofs with ``confidence``.
 
-    First whether anything was measured at all (requests completed, tokens came out, failures within
-    ``max_error_rate``), then whether the measurement is sound, then the objectives: by the single requests, where the
-    harness kept them, without the ``warmup``.
+    First whether the load was given up and whether anything was measured at all (requests completed, tokens came out,
+    failures within ``max_error_rate``), then whether the measurement is sound, then the objectives: by the single
+    requests, where the harness kept them, without the ``warmup``. Of a repeated load every run has to be sound, and the
+    objectives are judged by all requests together and by the single runs.
     """
     from pytest_llmdbench.results.table import RequestTable
 
     table = RequestTable(result.table) if result.table is not None and result.table.is_file() else None
-    cuts, notes = _cuts(result, table, warmup) if table is not None else ({}, ())
-    judged = tuple(judge_objective(one, result, _sample(result, table, one.stage, cuts)) for one in objectives)
+    cuts, notes = cuts_of(result, table, warmup) if table is not None else ({}, ())
+    # Of what was given up before it had anything to read no objective is missed for that.
+    judge_all = result.abandoned is None or result.whole.requests.offered > 0
+    judged = tuple(_judged(one, result, table, cuts, confidence) for one in objectives if judge_all)
     if any(one.basis == "reported" for one in judged):
         notes = (*notes, "there are no single requests: percentiles are as the load program reports them, unproven")
+    if 1 < len(result.runs) < FEWEST_RUNS and judged:
+        notes = (*notes, f"how runs differ is not known: that takes {FEWEST_RUNS} runs")
+    if confidence > CONFIDENCE:
+        notes = (
+            *notes,
+            f"it may be looked at several times, so each proof has to be {confidence:.1%} sure (Bonferroni)",
+        )
 
     def verdict(outcome: Outcome, reason: str) -> Verdict:
-        return Verdict(outcome, reason, judged, {stage: one for stage, one in cuts.items() if one}, notes)
+        left_out = {stage: max(cuts[key] for key in cuts if key[1] == stage) for _, stage in cuts}
+        return Verdict(outcome, reason, judged, {stage: one for stage, one in left_out.items() if one}, notes)
 
-    insane = _insane(result, max_error_rate)
-    if insane:
-        return verdict("FAIL", insane)
-    reasons = list(unsound(result, judged, _window(table)))
+    hopeless = result.abandoned or _insane(result, max_error_rate)
+    if hopeless:
+        return verdict("FAIL", hopeless)
+    reasons = list(_unsound(result, judged, table))
     if reasons:
         return verdict("INVALID", "; ".join(reasons))
     missed = sum(one.outcome in ("FAIL", "NOT REPORTED") for one in judged)
@@ -116,46 +135,54 @@ def _why(unproven: Sequence[Judged], number: int) -> str:
     if first.requests and first.worth is not None and first.worth < 0.9 * first.requests:
         told = f"; {first.requests} requests depend on each other and are worth {first.worth:.0f}"
     elif first.requests:
-        told = f"; {counted(first.requests, 'request')} cannot tell"
+        told = f"; {counted(first.requests, 'request')}{_in_runs(first)} cannot tell"
     return f"{len(unproven)} of {counted(number, 'objective')} neither proven nor disproven{told}: run a longer load"
 
 
-def _cuts(result: Result, table: RequestTable, warmup: Warmup) -> tuple[dict[int, float], tuple[str, ...]]:
-    """Stage -> seconds of its beginning that are left out; and what there is to say of it."""
-    stages = range(max(1, len(result.stages)))
-    if not warmup.auto:
-        cuts = {stage: float("inf") if stage < warmup.stages else 0.0 for stage in stages}
-        if warmup.seconds:
-            cuts[0] = warmup.seconds
-        return cuts, ()
-    found: dict[int, float] = {}
-    unsettled: list[int] = []
-    for stage in stages:
-        chosen = table.chosen(stage, "completed")
-        sent, whole = table.column("sent")[chosen], table.values("e2e", stage)
-        cut = warmup_s(sent, whole)
-        found[stage] = cut or 0.0
-        if cut is None:
-            unsettled.append(stage)
-    where = ", ".join(map(str, unsettled))
-    return found, (f"stage {where} had not settled at its half; a longer one would tell more",) if unsettled else ()
+def _in_runs(judged: Judged) -> str:
+    return f" in {counted(judged.runs, 'run')}" if judged.runs else ""
 
 
-def _sample(result: Result, table: RequestTable | None, stage: int | None, cuts: Mapping[int, float]) -> Sample | None:
+def _judged(objective: Objective, result: Result, table: RequestTable | None, cuts: Cuts, confidence: float) -> Judged:
+    """One objective by everything that was measured, and by the single runs where there are enough."""
+    judged = judge_objective(objective, result, _sample(result, table, objective.stage, cuts), confidence)
+    values = [
+        value_of(objective, one, _sample(one, table, objective.stage, cuts, run)) for run, one in enumerate(result.runs)
+    ]
+    return over_runs(judged, values, confidence)
+
+
+def _unsound(result: Result, judged: Sequence[Judged], table: RequestTable | None) -> Iterator[str]:
+    """Every reason why a result does not count; of a repeated load with the run, from 1, that is not sound."""
+    if not result.runs:
+        yield from unsound(result, judged, _window(table))
+        return
+    for run, one in enumerate(result.runs):
+        for reason in unsound(one, judged, _window(table, run)):
+            yield f"run {run + 1}: {reason}"
+    yield from between(result.runs)
+
+
+def _sample(
+    result: Result, table: RequestTable | None, stage: int | None, cuts: Cuts, run: int | None = None
+) -> Sample | None:
     from pytest_llmdbench.verdicts.sample import Sample
 
     if table is None or (stage is not None and stage >= len(result.stages)):
         return None
     own = result.whole if stage is None else result.stages[stage]
-    lost = max(0, own.requests.unfinished - table.count(stage, "unfinished"))
-    return Sample(table, stage, cuts, lost)
+    lost = max(0, own.requests.unfinished - int(table.chosen(stage, "unfinished", run).sum()))
+    return Sample(table, stage, cuts, lost, run)
 
 
-def _window(table: RequestTable | None) -> tuple[float, float] | None:
-    if table is None or not len(table):
+def _window(table: RequestTable | None, run: int | None = None) -> tuple[float, float] | None:
+    import numpy as np
+
+    chosen = table.chosen(run=run) if table is not None else ()
+    if table is None or not np.any(chosen):
         return None
-    ended = table.values("ended", None, None)
-    return (float(table.values("sent", None, None).min()), float(ended.max())) if len(ended) else None
+    ended = table.column("ended")[chosen]
+    return (float(table.column("sent")[chosen].min()), float(np.nanmax(ended))) if np.isfinite(ended).any() else None
 
 
 def _insane(result: Result, max_error_rate: float) -> str | None:

@@ -43,7 +43,8 @@ def commands(program: str) -> list[str]:
 def test_a_pytest_command_in_the_documentation_is_accepted_and_selects_something(command: str, tmp_path: Path) -> None:
     # A dry run reads, merges and plans everything that the command asks for; the loads themselves take minutes.
     # What earlier commands would have left stands for itself in the tests' data.
-    command = re.sub(r"(--llmd-from-results|--llmd-compare)[ =]\S+", rf"\1={RECORDED}", command)
+    command = re.sub(r"(--llmd-from-results|--llmd-baseline)[ =]\S+", rf"\1={RECORDED}", command)
+    command = re.sub(r"--llmd-compare[ =]\S+", f"--llmd-compare={RECORDED},{RECORDED.parent}", command)
     words = shlex.split(command.replace("--llmd-render-to=", f"--llmd-render-to={tmp_path}/"))
     arguments = [*words[1:], "--llmd-dry-run", "-p", "no:cacheprovider", f"--llmd-results={tmp_path}"]
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("LLMDBENCH_", "PYTEST_"))}

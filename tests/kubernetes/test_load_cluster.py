@@ -263,3 +263,23 @@ def test_a_pod_that_is_held_has_everything_and_says_how_to_get_in(cluster: Clust
     assert "/inference-perf\n" in found[0]
     assert any("--config_file /workspace/inference-perf.yaml" in line for line in lines)
     assert nothing_left(cluster)
+
+
+def test_a_load_that_is_given_up_is_told_to_end_and_what_it_left_comes_back(cluster: Cluster, tmp_path: Path) -> None:
+    program = (
+        "import signal, sys, time\n"
+        "def end(*_):\n"
+        "    open('left.txt', 'w').write('half')\n"
+        "    sys.exit(5)\n"
+        "signal.signal(signal.SIGTERM, end)\n"
+        "time.sleep(60)"
+    )
+    launched = launch_in_cluster(
+        cluster, site(cluster), [Command(["python3", "-c", program], tmp_path)], Outline("it", ""), timeout_s=60,
+        watch=lambda: Progress(0), say=lambda line: None, trouble=lambda: None,
+        give_up=lambda elapsed: "hopeless" if elapsed > 3 else None,
+    )  # fmt: skip
+    assert (launched.abandoned, launched.exit_code) == ("hopeless", 5)
+    assert launched.elapsed_s < 30
+    assert (tmp_path / "left.txt").read_text(encoding="utf-8") == "half"
+    assert nothing_left(cluster)

@@ -8,6 +8,7 @@ from pytest_llmdbench.declared.objective import parse_objective
 from pytest_llmdbench.declared.warmup import Warmup
 from pytest_llmdbench.harnesses.harness import PlannedStage
 from pytest_llmdbench.provable import cannot_prove, planned_requests
+from pytest_llmdbench.repeats import Repeats
 
 STAGES = [PlannedStage(rate=1, duration_s=20, requests=20), PlannedStage(rate=4, duration_s=20, requests=80)]
 
@@ -45,7 +46,16 @@ def test_a_load_that_nobody_can_count_is_not_refused() -> None:
 
 
 def test_repeated_runs_add_up() -> None:
-    assert why("ttft.p99 <= 1s", runs=3) is None
+    assert why("ttft.p99 <= 1s", repeats=Repeats(3)) is None
+
+
+def test_runs_that_there_may_be_count_and_each_look_has_to_be_surer() -> None:
+    assert Repeats().confidence == 0.95
+    assert Repeats(2, 4).confidence == pytest.approx(0.99)
+    assert why("ttft.p99 <= 1s", repeats=Repeats(1, 4)) is None  # 459 of 500
+    said = why("ttft.p99 <= 1s", repeats=Repeats(1, 3)) or ""
+    assert "takes 437 requests" in said
+    assert "(98.8% sure); this load has 400 in 4 runs" in said
 
 
 def test_stages_that_are_warm_up_do_not_count() -> None:

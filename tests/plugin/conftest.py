@@ -13,7 +13,7 @@ QUICK_LOAD = Path(__file__).with_name("quick_load.py")
 @pytest.fixture
 def project(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
     """Two scenarios of the real simulator, the test harness quick-load, and one benchmark with two workloads."""
-    for variable in ("LLMDBENCH_GUARD", "PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS"):
+    for variable in ("LLMDBENCH_GUARD", "PYTEST_XDIST_WORKER", "PYTEST_ADDOPTS", "GITHUB_STEP_SUMMARY"):
         monkeypatch.delenv(variable, raising=False)
     shutil.copy(QUICK_LOAD, pytester.path / "quick_load.py")
     pytester.makeconftest("pytest_plugins = ['quick_load']")

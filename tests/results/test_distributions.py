@@ -19,7 +19,8 @@ def test_no_values_have_no_statistics() -> None:
 def test_percentiles_are_linear_between_neighbours() -> None:
     made = distribution(np.array([4.0, 1.0, 2.0]))
     assert made is not None
-    assert (made.mean, made.minimum, made.maximum, made.count) == (pytest.approx(7 / 3), 1.0, 4.0, 3)
+    assert made.mean == pytest.approx(7 / 3)
+    assert (made.minimum, made.maximum, made.count) == (1.0, 4.0, 3)
     assert (made.statistic("median"), made.statistic("p75")) == (2.0, 3.0)
 
 
@@ -38,5 +39,6 @@ def test_a_histogram_of_pieces_says_what_the_values_say(values: list[float], pie
 def test_gaps_of_nothing_between_events_that_came_together_count_as_the_shortest() -> None:
     made = histogram_distribution([np.array([0.0, 0.0, 0.01, 0.01, 0.01])])
     assert made is not None
-    assert (made.minimum, made.statistic("p10")) == (0.0, pytest.approx(0.0, abs=1e-6))
+    assert made.minimum == 0.0
+    assert made.statistic("p10") == pytest.approx(0.0, abs=1e-6)
     assert made.statistic("p50") == pytest.approx(0.01, rel=0.001)

@@ -105,4 +105,6 @@ def deployed_part(scenario: Scenario) -> Mapping[str, Any]:
     data = scenario.dump()
     for name in ("description", "harness", "slo", "sanity", "timeouts", "load", "endpoint"):
         data.pop(name)
+    for name in ("price_per_hour", "prices", "gpus"):
+        data["accelerator"].pop(name)
     return data

@@ -1,0 +1,35 @@
+"""What the single requests of a stage, or of a whole table (stage None), say together; absent stays absent."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pytest_llmdbench.results.distributions import distribution, histogram_distribution
+from pytest_llmdbench.results.result import Distribution
+from pytest_llmdbench.results.table import RequestTable
+
+#: Latencies that are one number a request.
+BY_REQUEST: Final = ("ttft", "tpot", "e2e", "normalized_tpot")
+
+
+def latencies_of(table: RequestTable, stage: int | None) -> dict[str, Distribution]:
+    """The distributions of :attr:`~pytest_llmdbench.results.result.Stage.latencies`, of completed requests."""
+    made = {name: distribution(table.values(name, stage)) for name in BY_REQUEST}
+    made["itl"] = histogram_distribution(table.gaps(stage))
+    return {name: one for name, one in made.items() if one is not None}
+
+
+def lengths_of(table: RequestTable, stage: int | None) -> dict[str, Distribution]:
+    """The distributions of tokens a request, of completed requests."""
+    made = {name: distribution(table.values(f"{name}_tokens", stage)) for name in ("prompt", "output")}
+    return {name: one for name, one in made.items() if one is not None}
+
+
+def tokens_per_event(table: RequestTable, stage: int | None) -> float | None:
+    """How many tokens came with one piece of a stream."""
+    import numpy as np
+
+    chosen = table.chosen(stage, "completed")
+    events, tokens = table.column("events")[chosen], table.column("output_tokens")[chosen]
+    known = ~np.isnan(events) & ~np.isnan(tokens) & (events > 0)
+    return float(tokens[known].sum() / events[known].sum()) if known.any() else None
