@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_llmdbench.bench import bench_of
+from pytest_llmdbench.errors import DeclarationError
 
 if TYPE_CHECKING:
     from pytest_llmdbench.declared.objective import Objective
@@ -132,7 +133,11 @@ def llmd_case(request: pytest.FixtureRequest) -> Case:
 @pytest.fixture
 def llmd_slo(request: pytest.FixtureRequest, llmd_case: Case) -> Slo:
     """What ``slo`` gives; the plugin's own fixtures use it, so that a project may call something of its own ``slo``."""
-    made = Slo(llmd_case, bench_of(request.config).objectives(llmd_case, request.node), request.node.stash[RECORD])
+    bench = bench_of(request.config)
+    made = Slo(llmd_case, bench.objectives(llmd_case, request.node), request.node.stash[RECORD])
+    # Where a worker collected the tests nobody has refused it yet; no stack is held so far.
+    if unprovable := bench.plan.unprovable(llmd_case, made.objectives):
+        raise DeclarationError(unprovable)
     request.node.stash[SLO] = made
     return made
 

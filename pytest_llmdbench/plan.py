@@ -180,7 +180,7 @@ class Plan:
         what a smoke load is too short to prove.
 
         Raises:
-            DeclarationError: an objective on a stage that the load does not have, or that the load cannot prove.
+            DeclarationError: an objective on a stage that the load does not have.
         """
         purpose, workload = case.load.harness.purpose, case.load.workload
         of_stack = [
@@ -199,10 +199,14 @@ class Plan:
                 )
             if METRICS[objective.metric].kind == "money" and (missing := countable(case.stack.scenario)):
                 raise DeclarationError(f"{objective.origin}: objective '{objective.text}': {missing}")
-            unprovable = cannot_prove(objective, case.load.stages, workload.warmup, case.repeats)
-            if unprovable:
-                raise DeclarationError(f"{case.id}: {unprovable}")
         return merged
+
+    @staticmethod
+    def unprovable(case: Case, objectives: Iterable[Objective]) -> str | None:
+        """Why a case's load cannot prove one of its objectives, however good the stack is; None if it can prove all."""
+        reasons = (cannot_prove(one, case.load.stages, case.load.workload.warmup, case.repeats) for one in objectives)
+        found = next((reason for reason in reasons if reason), None)
+        return f"{case.id}: {found}" if found else None
 
     def _assignments(self) -> list[tuple[str, Any, str]]:
         """What the options set in every scenario: key, value, origin; the nearest last, ``set`` after its like."""

@@ -149,8 +149,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize(_CASE, cases, indirect=True, ids=[case.id for case in cases])
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tell each item its stack, and put the cases of one stack next to each other."""
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None]:
+    """Tell each item its stack, put the cases of one stack next to each other, and refuse loads that prove nothing."""
     from pytest_llmdbench.stacks.ownership import STACK_KEY
 
     order: dict[str, int] = {}
@@ -161,6 +162,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             order.setdefault(case.stack.spec.key, len(order))
     if len(order) > 1:
         items.sort(key=lambda item: order[item.stash[STACK_KEY].key] if STACK_KEY in item.stash else -1)
+    yield
+    # Only now is it known which tests were selected; a worker cannot refuse, its tests do so themselves.
+    if order and not bench_of(config).is_worker:
+        unprovable = [reason for item in items if (reason := _unprovable(bench_of(config), item))]
+        if unprovable:
+            raise pytest.UsageError("\n".join(dict.fromkeys(unprovable)))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -289,6 +296,11 @@ def _check(bench: Bench) -> None:
 def _case_of(item: pytest.Item) -> Any:
     callspec = getattr(item, "callspec", None)
     return callspec.params.get(_CASE) if callspec else None
+
+
+def _unprovable(bench: Bench, item: pytest.Item) -> str | None:
+    case = _case_of(item)
+    return bench.plan.unprovable(case, bench.objectives(case, item)) if case is not None else None
 
 
 def _print_all(lines: Iterable[str]) -> None:
