@@ -31,6 +31,7 @@ LocalVllm(spec, lambda line: print(line, flush=True), Path(sys.argv[2])).up()
 """
 
 
+@pytest.mark.thorough
 def test_a_run_that_is_killed_leaves_no_process_of_the_engine(spec: StackSpec, tmp_path: Path) -> None:
     arguments = [sys.executable, "-c", RUN, json.dumps(dict(spec.config)), str(tmp_path)]
     with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, start_new_session=True) as run:

@@ -200,6 +200,7 @@ def test_inferencemax_runs_a_script_of_ones_own_and_says_so(
     assert (result.whole.requests.completed, result.whole.concurrency) == (16, 4)
 
 
+@pytest.mark.thorough
 def test_inferencemax_runs_vllms_own_program_elsewhere_and_says_so(
     program: VllmBench, simulate: Simulate, tmp_path: Path
 ) -> None:

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.cluster
 SLOW = {"ttft": 2.0, "itl": 0.1, "ttft_spread": {"distribution": "table", "table": [1, 30, 30]}}
 
 
+@pytest.mark.thorough
 def test_a_doomed_load_ends_long_before_its_time(project: Project) -> None:
     project.write("slow", simulator=SLOW, slo=["ttft.p90 <= 1s"])
     status, output = project.run(

@@ -107,6 +107,7 @@ def test_a_run_holds_what_each_of_its_pods_counted(project: Project, cluster: Cl
     print({name: value for name, value in totals.items() if "." not in name}, metrics["cpu_s"], metrics["rounds"])
 
 
+@pytest.mark.thorough
 def test_reading_metrics_needs_no_more_than_the_documented_rights(
     project: Project, cluster: Cluster, tmp_path: Path
 ) -> None:
@@ -120,6 +121,7 @@ def test_reading_metrics_needs_no_more_than_the_documented_rights(
     assert metrics["totals"]["requests_finished"] == 20
 
 
+@pytest.mark.thorough
 def test_the_pods_of_a_service_that_is_there_are_read(project: Project, cluster: Cluster) -> None:
     cluster.apply(
         deployment(

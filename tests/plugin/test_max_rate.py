@@ -197,6 +197,7 @@ def test_a_dry_run_shows_where_the_search_begins(searching: pytest.Pytester) -> 
     done.stdout.fnmatch_lines(["*50/s*unknown requests, unknown*"])
 
 
+@pytest.mark.thorough
 def test_on_the_real_simulator_the_rate_that_it_can_serve_is_found(project: pytest.Pytester) -> None:
     # Four at a time, each for four steps of a quarter of a second: it serves four a second, and then they wait. Slow
     # steps, for a machine that has other things to do.
