@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pytest_llmdbench.declared.metrics import METRICS
 from pytest_llmdbench.declared.objective import Objective
 from pytest_llmdbench.results.result import Result, Stage
+from pytest_llmdbench.verdicts.dependence import careful
 from pytest_llmdbench.verdicts.sample import Counts, Sample
 from pytest_llmdbench.verdicts.share import CONFIDENCE, Proof, lower_bound, proof, upper_bound
 
@@ -169,9 +170,9 @@ def _by_percentile(objective: Objective, sample: Sample, confidence: float) -> J
     counts = sample.bad({objective.metric: objective.bound})
     if counts is None:
         return None
-    caution = sample.factor(objective.metric)
+    caution = careful(counts.factor, sample.factor(objective.metric))
     values = sample.latencies(objective.metric)
-    found = _quantile(objective, counts, max(counts.factor, caution), values, confidence)
+    found = _quantile(objective, counts, caution, values, confidence)
     return _proven(objective, counts, caution, *found, confidence=confidence)
 
 
@@ -180,9 +181,8 @@ def _by_goodput(objective: Objective, sample: Sample, confidence: float) -> Judg
     counts = sample.bad(bounds)
     if counts is None:
         return None
-    caution = max(sample.factor(metric) for metric in bounds)
-    careful = max(counts.factor, caution)
-    bad, number = counts.bad / careful, counts.number / careful
+    caution = careful(counts.factor, *(sample.factor(metric) for metric in bounds))
+    bad, number = counts.bad / caution, counts.number / caution
     good = 1 - counts.bad / counts.number
     low, high = 1 - upper_bound(bad, number, confidence), 1 - lower_bound(bad, number, confidence)
     return _proven(objective, counts, caution, good, low, high, confidence=confidence)
@@ -202,12 +202,12 @@ def _proven(
 ) -> Judged:  # fmt: skip
     allowed, factor = objective.allowed or 0.0, counts.factor
     outcome = proof(counts.bad, counts.number, allowed, factor=factor, caution=caution, confidence=confidence)
-    own = counts.number / max(counts.factor, caution) if worth is None else worth
+    own = counts.number / caution if worth is None else worth
     return Judged(objective, outcome, value, low, high, "requests", round(counts.number), own, counts.bad)
 
 
 def _quantile(
-    objective: Objective, counts: Counts, careful: float, values: Any, confidence: float
+    objective: Objective, counts: Counts, caution: float, values: Any, confidence: float
 ) -> tuple[float | None, float | None, float | None]:
     """The percentile and its interval, by the ranks that a binomial count leaves open; open ends are None."""
     import numpy as np
@@ -215,7 +215,7 @@ def _quantile(
     if not len(values):
         return None, None, None
     share = (objective.percentile or 0.0) / 100
-    number = counts.number / careful
+    number = counts.number / caution
     low_rank = lower_bound(share * number, number, confidence)
     high_rank = upper_bound(share * number, number, confidence)
     # Few requests leave the upper end open: no value among them is surely above the percentile.
@@ -228,7 +228,7 @@ def _by_mean(objective: Objective, sample: Sample, confidence: float) -> Judged 
     values = sample.latencies(objective.metric)
     if not len(values):
         return None
-    mean, worth = float(values.mean()), len(values) / sample.factor(objective.metric)
+    mean, worth = float(values.mean()), len(values) / careful(sample.factor(objective.metric))
     if worth < 2:
         return Judged(objective, "INCONCLUSIVE", mean, basis="requests", requests=len(values), worth=worth)
     from scipy.stats import t

@@ -68,7 +68,7 @@ def test_setup_treatments_change_the_stack_and_run_treatments_the_load(plan: Pla
 
 def test_a_quick_scenario_scales_the_load_down_and_options_still_win(plan: PlanMaker) -> None:
     (quick,) = plan().cases(["chatbot_synthetic"])
-    assert {stage.duration_s for stage in quick.load.stages} == {6}
+    assert {stage.duration_s for stage in quick.load.stages} == {7}
     (full,) = plan(set=["load.size=full"]).cases(["chatbot_synthetic"])
     assert {stage.duration_s for stage in full.load.stages} == {120}
     (given,) = plan(overrides=["duration=3"]).cases(["chatbot_synthetic"])
