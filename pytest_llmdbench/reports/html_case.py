@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from pytest_llmdbench.reports.comparison import levels_of, outcome_of
+from pytest_llmdbench.reports.html_second import rate_table, regression_table
 from pytest_llmdbench.reports.page import render
 from pytest_llmdbench.reports.texts import economy_text
 from pytest_llmdbench.reports.units import show_margin
@@ -54,6 +55,8 @@ def details(record: Mapping[str, Any], page: Path) -> dict[str, Any]:
         reason=str(verdict.get("reason") or record.get("error") or ""),
         notes=[str(note) for note in verdict.get("notes") or ()],
         objectives=[_objective(one) for one in verdict.get("objectives") or ()],
+        regression=regression_table(record),
+        search=rate_table(record),
         facts=facts,
         factors=levels_of(record),
         links={name: link(record[name], page) for name in ("folder", "diagnostics") if record.get(name)},

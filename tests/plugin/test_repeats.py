@@ -125,8 +125,8 @@ def test_a_load_that_can_pass_is_not_given_up(loads: pytest.Pytester) -> None:
 
 def test_the_plan_counts_all_runs(loads: pytest.Pytester) -> None:
     refused = run(loads, "inside", "few", "--llmd-slo=e2e.p95<=2s")
-    assert refused.ret != 0
-    refused.stdout.fnmatch_lines(["*takes 59 requests to prove*this load has 30*"])
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["*takes 59 requests to prove*this load has 30*"])
     shown = run(loads, "inside", "few", "--llmd-slo=e2e.p95<=2s", "--llmd-repeats=2", "--llmd-dry-run")
     assert shown.ret == 0
     shown.stdout.fnmatch_lines(["*30 requests*; 2 times"])
