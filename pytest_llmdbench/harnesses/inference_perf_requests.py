@@ -6,7 +6,6 @@ starts are cut where the stages' own counts say. Times are the program's monoton
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate, groupby, pairwise
@@ -50,14 +49,19 @@ def _requests(path: Path, own: Result) -> Iterator[Request]:
 
 def _begins(path: Path, own: Result) -> Sequence[float]:
     """When the first request of each stage was sent."""
+    import numpy as np
+
     try:
-        starts = sorted(array("d", (float(start) for start in _entries(path, "item.start_time"))))
+        starts = np.fromiter((float(start) for start in _entries(path, "item.start_time")), dtype=np.float64)
     except (TypeError, ValueError) as error:
         raise HarnessError(f"{path}: 'start_time' of a request is not a number: {error}") from error
     counts = [stage.requests.completed + stage.requests.failures for stage in own.stages]
     if sum(counts) != len(starts):
         raise HarnessError(f"{path}: holds {len(starts)} requests, where the stages' own files count {sum(counts)}")
-    return [starts[place] for place in accumulate([0, *counts[:-1]]) if place < len(starts)]
+    places = [place for place in accumulate([0, *counts[:-1]]) if place < len(starts)]
+    if places:
+        starts.partition(places)  # in place: a sorted list would take five times as much
+    return [float(starts[place]) for place in places]
 
 
 def _entries(path: Path, prefix: str) -> Iterator[Any]:

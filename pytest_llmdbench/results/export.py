@@ -53,9 +53,9 @@ def _json(frame: pd.DataFrame, path: Path) -> None:
 
 
 def _yaml(frame: pd.DataFrame, path: Path) -> None:
-    import yaml
+    from pytest_llmdbench.results.plain_yaml import plain_yaml
 
-    path.write_text(yaml.safe_dump(_records(frame), sort_keys=False, allow_unicode=True), encoding="utf-8")
+    path.write_text(plain_yaml(_records(frame)), encoding="utf-8")
 
 
 #: Ending of a name -> what writes that format.

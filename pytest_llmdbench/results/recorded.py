@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-import yaml
-
 from pytest_llmdbench.declared.objective import Objective, parse_objective
 from pytest_llmdbench.declared.warmup import AUTO, Warmup, parse_warmup
 from pytest_llmdbench.declared.workload import HEADER
@@ -80,8 +78,8 @@ def _recorded(folder: Path) -> Iterator[Recorded]:
         # A repeated case has a number behind the folder's name.
         number = place.suffix if place.suffix[1:].isdigit() else ""
         objectives = tuple(_objectives(case, path))
-        max_error_rate = _said(place / SCENARIO, "sanity", "max_error_rate")
-        warmup = _said(place / WORKLOAD, HEADER, "warmup")
+        max_error_rate = _said(place / SCENARIO, "sanity.max_error_rate")
+        warmup = _said(place / WORKLOAD, f"{HEADER}.warmup")
         yield Recorded(
             name + number,
             place,
@@ -139,9 +137,11 @@ def _objectives(case: Mapping[str, Any], path: Path) -> Iterator[Objective]:
         raise ResultsError(f"{path}: {error}") from error
 
 
-def _said(path: Path, section: str, key: str) -> Any:
+def _said(path: Path, field: str) -> Any:
     """A value in a YAML file of a case; None where it does not say."""
+    from pytest_llmdbench.results.benchmark_report.loading import load_yaml
+
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))[section][key]
-    except (OSError, ValueError, TypeError, KeyError, RecursionError, yaml.YAMLError):
+        return load_yaml(path).get(field)
+    except ResultsError:
         return None

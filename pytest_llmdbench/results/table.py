@@ -1,11 +1,12 @@
 """The file of single requests: one row a request, columns in canonical units, Parquet.
 
-Written and read in pieces, so that a million requests take hardly more memory than a thousand; a column of numbers is
-read whole, at 8 bytes a request.
+Written and read in pieces, so that a million requests take hardly more memory than a thousand; what needs all numbers
+of a column at once, as a percentile does, has it at 8 bytes a request.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from itertools import islice
@@ -14,6 +15,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_llmdbench.results.request import Outcome, Request
 from pytest_llmdbench.results.result import UNLABELLED
+from pytest_llmdbench.results.table_pieces import (
+    OUTCOMES,
+    PIECE,
+    ROWS,
+    chosen_rows,
+    codes,
+    definition,
+    joined,
+    numbers,
+    open_table,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,10 +36,6 @@ if TYPE_CHECKING:
 
 #: The table's name in the folder of a case.
 TABLE: Final = "requests.parquet"
-#: Rows that are held in memory at once: with answers of 1,000 events a piece takes 16 MB.
-PIECE: Final = 4096
-#: What may become of a request, as numbers in memory.
-_OUTCOMES: Final[tuple[Outcome, ...]] = ("completed", "failed", "unfinished")
 
 
 def write_table(path: Path, requests: Iterable[tuple[int, Request]]) -> None:
@@ -56,8 +64,8 @@ def pool_tables(path: Path, tables: Sequence[Path]) -> None:
     try:
         with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
             for number, table in enumerate(tables):
-                with pq.ParquetFile(table) as file:
-                    for batch in file.iter_batches(PIECE):
+                with open_table(table) as file:
+                    for batch in file.iter_batches(PIECE, use_threads=False):
                         run = pa.array([number] * len(batch), schema.field("run").type)
                         columns = [
                             run if field.name == "run" else batch.column(field.name).cast(field.type)
@@ -115,13 +123,13 @@ def _batch(piece: list[tuple[int, Request]], schema: pa.Schema) -> pa.RecordBatc
 
 
 class RequestTable:
-    """The single requests of one run, or of the runs of one repeated load, read a column at a time."""
+    """The single requests of one run, or of the runs of one repeated load, read a column and a piece at a time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def __len__(self) -> int:
-        return len(self._stages)
+        return int(self._footer.num_rows)
 
     def values(self, name: str, stage: int | None = None, outcome: Outcome | None = "completed") -> Numbers:
         """The numbers of one column, of the requests of a stage (None: of all) with an outcome; absent ones left out.
@@ -130,24 +138,25 @@ class RequestTable:
         """
         import numpy as np
 
-        chosen = self.chosen(stage, outcome)
-        if name == "e2e":
-            found = self.column("ended")[chosen] - self.column("sent")[chosen]
-        elif name == "normalized_tpot":
-            tokens = self.column("output_tokens")[chosen]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                found = (self.column("ended")[chosen] - self.column("sent")[chosen]) / np.where(
-                    tokens > 0, tokens, np.nan
-                )
-        else:
-            found = self.column(name)[chosen]
-        kept: Numbers = found[~np.isnan(found)]
-        return kept
+        columns, made = definition(name)
+        found = (made(*piece) for piece in self.pieces(*columns, stage=stage, outcome=outcome))
+        return joined((piece[~np.isnan(piece)] for piece in found), len(self))
+
+    def pieces(
+        self, *names: str, stage: int | None = None, outcome: Outcome | None = None
+    ) -> Iterator[tuple[Numbers, ...]]:
+        """Some columns of numbers, some thousand requests at a time; NaN where a request has none."""
+        for piece in self._read(names, ROWS, stage, outcome):
+            yield tuple(numbers(piece.column(name)) for name in names)
+
+    def column(self, name: str) -> Numbers:
+        """A column of numbers of all requests; NaN where one has none."""
+        return joined((piece for (piece,) in self.pieces(name)), len(self))
 
     @cached_property
     def runs(self) -> Any:
         """The run of each request, from 0."""
-        return self._read("run").to_numpy()
+        return self.column("run").astype("int16")
 
     def chosen(self, stage: int | None = None, outcome: Outcome | None = None, run: int | None = None) -> Any:
         """Which rows are of a stage, an outcome and a run, as an array of booleans."""
@@ -159,71 +168,58 @@ class RequestTable:
         if stage is not None:
             chosen &= self._stages == stage
         if outcome is not None:
-            chosen &= self._outcomes == _OUTCOMES.index(outcome)
+            chosen &= self._outcomes == OUTCOMES.index(outcome)
         return chosen
 
     def count(self, stage: int | None, outcome: Outcome) -> int:
         """How many requests of a stage had an outcome."""
-        return int(self.chosen(stage, outcome).sum())
+        return sum(len(piece) for piece in self._read((), ROWS, stage, outcome))
 
     def errors(self, stage: int | None = None) -> dict[str, int]:
         """Kind of failure -> how many requests of a stage failed so."""
-        import pyarrow.compute as pc
-
-        kinds = self._read("error").filter(self.chosen(stage, "failed"))
-        counted = pc.value_counts(kinds.cast("string"))
-        return {str(one["values"].as_py() or UNLABELLED): one["counts"].as_py() for one in counted}
+        counted = Counter[str]()
+        for piece in self._read(("error",), ROWS, stage, "failed"):
+            counted.update(str(kind or UNLABELLED) for kind in piece.column("error").to_pylist())
+        return dict(counted)
 
     def gaps(self, stage: int | None = None) -> Iterator[Numbers]:
         """The gaps between the events of completed requests, some thousand requests at a time."""
-        import pyarrow.parquet as pq
-
-        chosen, begin = self.chosen(stage, "completed"), 0
-        with pq.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(PIECE, columns=["gaps"]):
-                part = batch.column(0).filter(chosen[begin : begin + len(batch)])
-                begin += len(batch)
-                yield part.flatten().to_numpy()
+        for piece in self._read(("gaps",), PIECE, stage, "completed"):
+            yield piece.column("gaps").flatten().to_numpy()
 
     def gap_counts(self, chosen: Callable[[Numbers], Any]) -> tuple[Any, Any]:
         """For every request, how many of its gaps are ``chosen``, and how many it has."""
         import numpy as np
+
+        found, lengths = np.zeros(len(self), dtype="int32"), np.zeros(len(self), dtype="int32")
+        row = 0
+        for piece in self._read(("gaps",), PIECE):
+            gaps = piece.column("gaps")
+            ends = np.cumsum(gaps.value_lengths().to_numpy(zero_copy_only=False)).astype(int)
+            marked = np.concatenate([[0], np.cumsum(chosen(gaps.flatten().to_numpy()))])
+            begins = np.concatenate([[0], ends[:-1]]).astype(int)
+            rows = slice(row, row := row + len(piece))
+            found[rows], lengths[rows] = marked[ends] - marked[begins], ends - begins
+        return found, lengths
+
+    @cached_property
+    def _footer(self) -> Any:
+        """Where in the file the pieces are, which takes longer to read than a piece."""
         import pyarrow.parquet as pq
 
-        found, numbers = [np.zeros(0, dtype=int)], [np.zeros(0, dtype=int)]
-        with pq.ParquetFile(self.path) as file:
-            for batch in file.iter_batches(PIECE, columns=["gaps"]):
-                ends = np.cumsum(batch.column(0).value_lengths().to_numpy(zero_copy_only=False))
-                marked = np.concatenate([[0], np.cumsum(chosen(batch.column(0).flatten().to_numpy()))])
-                begins = np.concatenate([[0], ends[:-1]]).astype(int)
-                found.append(marked[ends.astype(int)] - marked[begins])
-                numbers.append(ends.astype(int) - begins)
-        return np.concatenate(found), np.concatenate(numbers)
+        return pq.read_metadata(self.path)
 
     @cached_property
     def _stages(self) -> Any:
-        return self._read("stage").to_numpy()
+        return self.column("stage").astype("int16")
 
     @cached_property
     def _outcomes(self) -> Any:
-        import numpy as np
-        import pyarrow.compute as pc
+        found = (codes(piece.column("outcome")) for piece in self._read(("outcome",), ROWS))
+        return joined(found, len(self)).astype("int8")
 
-        words = self._read("outcome").cast("string")
-        codes = pc.index_in(words, value_set=_words())
-        return codes.to_numpy().astype(np.int8)
-
-    def column(self, name: str) -> Any:
-        """A column of numbers of all requests; NaN where one has none."""
-        return self._read(name).cast("double", safe=False).to_numpy(zero_copy_only=False)
-
-    def _read(self, name: str) -> Any:
-        import pyarrow.parquet as pq
-
-        return pq.read_table(self.path, columns=[name]).column(0)
-
-
-def _words() -> Any:
-    import pyarrow as pa
-
-    return pa.array(_OUTCOMES)
+    def _read(
+        self, names: Sequence[str], rows: int, stage: int | None = None, outcome: Outcome | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        with open_table(self.path, self._footer) as file:
+            yield from chosen_rows(file, names, rows, stage, outcome)

@@ -29,7 +29,9 @@ def tokens_per_event(table: RequestTable, stage: int | None) -> float | None:
     """How many tokens came with one piece of a stream."""
     import numpy as np
 
-    chosen = table.chosen(stage, "completed")
-    events, tokens = table.column("events")[chosen], table.column("output_tokens")[chosen]
-    known = ~np.isnan(events) & ~np.isnan(tokens) & (events > 0)
-    return float(tokens[known].sum() / events[known].sum()) if known.any() else None
+    pieces = total = 0.0
+    for events, tokens in table.pieces("events", "output_tokens", stage=stage, outcome="completed"):
+        known = ~np.isnan(tokens) & (events > 0)
+        pieces += float(events[known].sum())
+        total += float(tokens[known].sum())
+    return total / pieces if pieces else None

@@ -212,3 +212,9 @@ def test_a_recorded_scenario_that_was_spoilt_is_named(tmp_path: Path) -> None:
     (folder / "scenario.yaml").write_text("model: {name: 3}")
     with pytest.raises(ResultsError, match=r"scenario\.yaml: 'model\.name'"):
         write(folder)
+
+
+def test_a_set_in_a_load_is_a_list_in_the_report_always_in_one_order(tmp_path: Path) -> None:
+    folder = record(tmp_path / "case", measured(), workload={"load": {"tags": {"b", "c", "a"}}})
+    report = valid(write(folder)[0])
+    assert report["scenario"]["load"]["native"]["config"] == {"load": {"tags": ["a", "b", "c"]}}

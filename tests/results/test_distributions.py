@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_llmdbench.results.distributions import distribution, histogram_distribution
+from pytest_llmdbench.results.distributions import PIECE, distribution, histogram_distribution
+from pytest_llmdbench.results.result import PERCENTILES
 
 
 def test_no_values_have_no_statistics() -> None:
@@ -22,6 +23,17 @@ def test_percentiles_are_linear_between_neighbours() -> None:
     assert made.mean == pytest.approx(7 / 3)
     assert (made.minimum, made.maximum, made.count) == (1.0, 4.0, 3)
     assert (made.statistic("median"), made.statistic("p75")) == (2.0, 3.0)
+
+
+def test_so_many_values_that_they_are_computed_with_in_pieces_say_what_numpy_says_of_all() -> None:
+    values = np.random.default_rng(7).lognormal(size=2 * PIECE + 3)
+    made = distribution(values.copy())
+    assert made is not None
+    assert made.percentiles == dict(zip(PERCENTILES, np.percentile(values, PERCENTILES), strict=True))
+    assert (made.mean, made.minimum, made.maximum, made.count) == (
+        values.mean(), values.min(), values.max(), len(values),
+    )  # fmt: skip
+    assert made.stddev == pytest.approx(values.std(), rel=1e-12)
 
 
 @given(st.lists(st.floats(1e-6, 1e4), min_size=1, max_size=300), st.integers(1, 50))

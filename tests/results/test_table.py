@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from pytest_llmdbench.results import table as table_module
 from pytest_llmdbench.results.request import Request
-from pytest_llmdbench.results.table import PIECE, TABLE, RequestTable, write_table
+from pytest_llmdbench.results.table import TABLE, RequestTable, write_table
+from pytest_llmdbench.results.table_pieces import PIECE, ROWS
 
 
-@pytest.fixture
-def table(tmp_path: Path) -> RequestTable:
+@pytest.fixture(params=[1, ROWS], ids=["one row at a time", "many rows at a time"])
+def table(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RequestTable:
+    monkeypatch.setattr(table_module, "ROWS", request.param)
     requests = [
         Request(0, 10.0, 11.0, "completed", None, 20, 5, 5, 0.2, 0.2, [0.1, 0.3]),
         Request(0, 10.5, 10.6, "failed", "500"),
@@ -35,6 +39,24 @@ def test_what_was_not_recorded_is_left_out_and_not_zero(table: RequestTable) -> 
     assert list(table.values("ended", None, None)) == [11.0, 10.6, 14.0, 12.8]
     # Of an answer without a token there is no time per token.
     assert list(table.values("normalized_tpot")) == [0.2]
+
+
+def test_a_column_has_a_place_for_every_request(table: RequestTable) -> None:
+    assert list(table.column("sent")) == [10.0, 10.5, 12.0, 12.5, 12.7]
+    assert list(np.isnan(table.column("ended"))) == [False, False, False, True, False]
+    assert list(table.chosen(1, "failed")) == [False, False, False, False, True]
+    assert list(table.runs) == [0] * 5
+
+
+def test_columns_that_are_asked_for_together_are_of_the_same_requests(table: RequestTable) -> None:
+    pieces = list(table.pieces("sent", "output_tokens", stage=1, outcome="completed"))
+    assert [[list(column) for column in piece] for piece in pieces if len(piece[0])] == [[[12.0], [0.0]]]
+
+
+def test_gaps_over_a_bound_are_counted_by_request(table: RequestTable) -> None:
+    found, numbers = table.gap_counts(lambda gaps: gaps > 0.2)
+    assert list(found) == [1, 0, 0, 0, 0]
+    assert list(numbers) == [2, 0, 0, 0, 0]
 
 
 def test_failures_are_counted_by_kind(table: RequestTable) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,19 +19,19 @@ except ImportError:  # PyYAML built without libyaml: slower, same result
 
 #: No report nests deeper; libyaml's own reader would end the whole process at some ten thousand levels.
 DEEPEST: Final = 100
+#: Characters of a file that may be one of many alike, as a session's cases have a few scenarios among them.
+SHORT: Final = 30_000
 
 
 def load_yaml(path: Path) -> Part:
-    """The object of fields that a YAML file holds.
+    """The object of fields that a YAML file holds, to be read only: files that are alike share it.
 
     Raises:
         ResultsError: it cannot be read, was cut short, nests too deep, or holds something else.
     """
     try:
         text = path.read_text(encoding="utf-8")
-        _check_depth(path, text)
-        # A loader that makes plain data only, as yaml.safe_load does, in C.
-        data: Any = yaml.load(text, Loader=_Loader)
+        data = _known(text) if len(text) <= SHORT else _plain(text)
     except (OSError, ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
         raise ResultsError(f"{path}: cannot be read, or was cut short: {_one_line(error)}") from error
     if not isinstance(data, Mapping):
@@ -38,13 +39,22 @@ def load_yaml(path: Path) -> Part:
     return Part(str(path), data)
 
 
-def _check_depth(path: Path, text: str) -> None:
+def _plain(text: str) -> Any:
+    _check_depth(text)
+    # A loader that makes plain data only, as yaml.safe_load does, in C.
+    return yaml.load(text, Loader=_Loader)
+
+
+_known = lru_cache(maxsize=32)(_plain)
+
+
+def _check_depth(text: str) -> None:
     depth = 0
     for event in yaml.parse(text, Loader=_Loader):
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             if depth > DEEPEST:
-                raise ResultsError(f"{path}: nests deeper than {DEEPEST} levels, as no results do")
+                raise yaml.YAMLError(f"nests deeper than {DEEPEST} levels, as no results do")
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
 

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any, Final, Literal
 
 from pytest_llmdbench.declared.pods import Pods
@@ -54,9 +55,16 @@ def without_secrets(tree: Any) -> Any:
             for key, value in tree.items()
             if value is not None
         }
+    if isinstance(tree, set):  # which YAML has and a report has not
+        tree = sorted(tree, key=str)
     if isinstance(tree, list | tuple):
         return [without_secrets(value) for value in tree]
-    return redact([tree])[0] if isinstance(tree, str) else tree
+    return _redacted(tree) if isinstance(tree, str) else tree
+
+
+@lru_cache(maxsize=1024)  # the reports of a session have most texts in common
+def _redacted(text: str) -> str:
+    return redact([text])[0]
 
 
 def _serving(scenario: Scenario, role: _Role, word: str) -> dict[str, Any]:

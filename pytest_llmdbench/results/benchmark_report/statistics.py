@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from typing import Any, Final
 
 from pytest_llmdbench.results.benchmark_report.fields import Part
@@ -49,5 +50,6 @@ def from_statistics(part: Part, kind: str) -> Distribution | None:
     return Distribution(percentiles=dict(sorted(percentiles.items())), count=part.count("count"), **named)
 
 
+@lru_cache(maxsize=64)  # every distribution has the same ones
 def _key(percentile: float) -> str:
     return "p" + f"{percentile:.12f}".rstrip("0").rstrip(".").replace(".", "p")
