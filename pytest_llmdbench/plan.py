@@ -22,7 +22,7 @@ from pytest_llmdbench.declared.strict import read_model
 from pytest_llmdbench.declared.treatments import Treatment, Treatments, load_treatments
 from pytest_llmdbench.declared.workload import Workload, load_workload
 from pytest_llmdbench.errors import DeclarationError, nearest
-from pytest_llmdbench.harnesses.harness import Harness
+from pytest_llmdbench.harnesses.harness import Harness, InPods
 from pytest_llmdbench.harnesses.registry import AT, Harnesses
 from pytest_llmdbench.planned_load import Overrides, PlannedLoad, plan_load
 from pytest_llmdbench.provable import cannot_prove
@@ -137,20 +137,24 @@ class Plan:
         """The cases of one benchmark that names ``workloads`` (and a harness, if it does).
 
         Raises:
-            DeclarationError: unknown workload or harness, an override that matches nothing, no workload at all.
+            DeclarationError: unknown workload or harness, an override that matches nothing, no workload at all, or a
+                harness that cannot run where the load of a stack does.
         """
         names = self.asked.get("workload") or ([self.treatments.workload] if self.treatments.workload else workloads)
         if not names:
             raise DeclarationError(
                 f"{asked_by} names no workload: give it @pytest.mark.workload('NAME'), or say --llmd-workload"
             )
-        return [
+        cases = [
             Case(stack, load, repeats_of(self.asked, load.harness))
             for stack in self.stacks
             for name in names
             for program in self._with_workload(name, self._programs(stack, harness))
             for load in self._planned_loads(name, program, stack.scenario.load.size == "quick")
         ]
+        for case in cases:
+            _check_pods(case)
+        return cases
 
     def _programs(self, stack: PlannedStack, of_benchmark: str | None) -> Sequence[str]:
         """The harnesses of a benchmark on a stack, as they were asked for; the nearest declaration counts."""
@@ -265,6 +269,15 @@ class Plan:
         if "/" in name and path.parent.parent.name == "workloads":
             harness = self.harnesses(path.parent.name)
         return harness, path
+
+
+def _check_pods(case: Case) -> None:
+    scenario, load = case.stack.scenario, case.load
+    if isinstance(load.harness, InPods):
+        try:
+            load.harness.check_pods(load.profile, scenario.load.parallelism if scenario.load_in_cluster else 0)
+        except DeclarationError as error:
+            raise DeclarationError(f"{case.id}: {error}") from error
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -27,6 +27,10 @@ STACK: dict[str, Any] = {
     "LLMDBENCH_DEPLOY_CURRENT_MAX_MODEL_LEN": 32768,
     "LLMDBENCH_HARNESS_STACK_ENDPOINT_URL": "http://127.0.0.1:8000",
 }
+#: Harnesses whose programs run in load pods alone.
+IN_PODS = ("eval-containers",)
+#: eval-containers' profiles: how many tasks their benchmarks have.
+TASKS = {"aider-polyglot": 225, "gaia": 165}
 #: inference-perf's profiles: how many requests they plan, in how many seconds of load, without the pauses.
 #: None: the load does not say; a closed loop has no time, and a replay neither.
 SHAPES: dict[str, tuple[int | None, float | None]] = {
@@ -91,7 +95,8 @@ def test_a_shipped_workload_plans_and_becomes_a_command(path: Path, size: str, t
     folder = tmp_path / "case"
     folder.mkdir()
     endpoint = Endpoint("http://127.0.0.1:8000", "org/model", "org/model")
-    command = load.harness.command(profile, endpoint, Place.here(folder))
+    pod = Place(folder, PurePosixPath("/workspace"), "path")
+    command = load.harness.command(profile, endpoint, pod if load.harness.name in IN_PODS else Place.here(folder))
     assert command.argv
     assert "REPLACE_ENV" not in "".join(file.read_text() for file in folder.rglob("*") if file.is_file())
     assert "REPLACE_ENV" not in " ".join(command.argv)
@@ -159,3 +164,14 @@ def test_a_profile_of_inference_perf_has_the_published_load(name: str) -> None:
     requests = [stage.requests for stage in stages if stage.requests is not None]
     seconds = [stage.duration_s for stage in stages if stage.duration_s is not None]
     assert (sum(requests) if requests else None, sum(seconds) if seconds else None) == SHAPES[name]
+
+
+def test_both_profiles_of_eval_containers_are_here_with_all_their_tasks() -> None:
+    found = {path.stem: shipped(path) for path in FILES if path.parent.name == "eval-containers"}
+    assert {name: one.profile["tasks"] for name, one in found.items()} == TASKS
+    assert {one.profile["benchmark"] for one in found.values()} == set(TASKS)
+
+
+def test_no_name_of_an_agentic_workload_holds_that_of_another_use_case() -> None:
+    others = {shipped(path).header.use_case for path in FILES if path.stem not in TASKS} - {""}
+    assert not [(name, one) for name in TASKS for one in others if one in name]

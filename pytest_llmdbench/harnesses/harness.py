@@ -137,3 +137,23 @@ class Paced(Protocol):
         Raises:
             DeclarationError: the load is sent at no rate: a closed loop, a trace.
         """
+
+
+@runtime_checkable
+class Tasked(Protocol):
+    """A harness whose programs side by side do not send one load but each run a task of its own."""
+
+    def scores_together(self, parts: Sequence[Result]) -> Mapping[str, float]:
+        """The scores of all tasks, from what :meth:`Harness.read` gave of each, one program or several."""
+
+
+@runtime_checkable
+class InPods(Protocol):
+    """A harness whose program is an image of its own, so that it runs in load pods of a cluster alone."""
+
+    def check_pods(self, profile: Profile, pods: int) -> None:
+        """Whether so many load pods can run a profile; 0 is a load on this machine. Pure.
+
+        Raises:
+            DeclarationError: they cannot, with the way out.
+        """

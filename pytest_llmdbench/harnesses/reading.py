@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_llmdbench.errors import HarnessError
-from pytest_llmdbench.harnesses.harness import CLOCK, Harness
+from pytest_llmdbench.harnesses.harness import CLOCK, Harness, Tasked
 from pytest_llmdbench.harnesses.live import Live
 from pytest_llmdbench.results.distributions import distribution
 from pytest_llmdbench.results.request import Request
@@ -60,7 +60,8 @@ def read_run(harness: Harness, folders: Sequence[Path], folder: Path) -> Result:
         _stage(table, index, [one.stages[index] for one in own], folder) for index in range(len(own[0].stages))
     )
     whole = _stage(table, None, [one.whole for one in own], folder)
-    return replace(own[0], whole=whole, stages=stages, table=table.path)
+    scores = harness.scores_together(own) if isinstance(harness, Tasked) else own[0].scores
+    return replace(own[0], whole=whole, stages=stages, table=table.path, scores=scores)
 
 
 def read_given_up(harness: Harness, folders: Sequence[Path], folder: Path) -> Result:
@@ -119,29 +120,27 @@ def _longest(request: Request) -> float:
 
 def _stage(table: RequestTable, index: int | None, own: Sequence[Stage], folder: Path) -> Stage:
     """One stage, or the whole, from its requests; ``own`` is what each program says of its part."""
-    if not table.chosen(index).any():
+    number, first, last, end = _window(table, index)
+    if not number:
         return own[0]
-    sent = table.values("sent", index, None)
-    ended = table.values("ended", index, None)
-    first = float(sent.min())
-    duration = float(ended.max()) - first if len(ended) else None
+    duration = None if end is None else end - first
     requests = _requests(table, index, own, folder)
-    prompt, output = table.values("prompt_tokens", index), table.values("output_tokens", index)
+    prompt, output = (_tokens(table, f"{name}_tokens", index) for name in ("prompt", "output"))
     latencies = latencies_of(table, index)
     gaps = None if "itl" in latencies else _only(own, lambda one: one.latencies.get("itl"))
-    span = float(sent.max()) - first
+    span = last - first
     lag = distribution(table.values("lag", index, None))
     closed = any(one.concurrency is not None for one in own)
     return Stage(
         requests=requests,
         duration_s=duration,
         asked_rate=_total(own, lambda one: one.asked_rate),
-        achieved_rate=(len(sent) - 1) / span if span > 0 else None,
+        achieved_rate=(number - 1) / span if span > 0 else None,
         concurrency=_total(own, lambda one: one.concurrency),
-        prompt_tokens=int(prompt.sum()) if len(prompt) else None,
-        output_tokens=int(output.sum()) if len(output) else None,
-        prompt_tokens_per_second=_rate(float(prompt.sum()), duration) if len(prompt) else None,
-        output_tokens_per_second=_rate(float(output.sum()), duration) if len(output) else None,
+        prompt_tokens=prompt,
+        output_tokens=output,
+        prompt_tokens_per_second=None if prompt is None else _rate(prompt, duration),
+        output_tokens_per_second=None if output is None else _rate(output, duration),
         requests_per_second=_rate(requests.completed, duration),
         tokens_per_event=tokens_per_event(table, index),
         latencies=latencies | ({"itl": gaps} if gaps is not None else {}),
@@ -149,6 +148,30 @@ def _stage(table: RequestTable, index: int | None, own: Sequence[Stage], folder:
         # A closed loop plans no times, whatever a program notes of its queue.
         schedule_lag=None if closed else lag or _latest(own),
     )
+
+
+def _window(table: RequestTable, index: int | None) -> tuple[int, float, float, float | None]:
+    """How many requests there are; when the first and the last of them were sent, and when the last one ended."""
+    import numpy as np
+
+    number, first, last, end = 0, math.inf, -math.inf, -math.inf
+    for begins, ends in table.pieces("sent", "ended", stage=index):
+        sent, ended = begins[~np.isnan(begins)], ends[~np.isnan(ends)]
+        number += len(sent)
+        first, last = min(first, float(sent.min(initial=math.inf))), max(last, float(sent.max(initial=-math.inf)))
+        end = max(end, float(ended.max(initial=-math.inf)))
+    return number, first, last, end if end > -math.inf else None
+
+
+def _tokens(table: RequestTable, name: str, index: int | None) -> int | None:
+    """The tokens of completed requests together; None where none is known."""
+    import numpy as np
+
+    known = total = 0
+    for (tokens,) in table.pieces(name, stage=index, outcome="completed"):
+        known += int(np.count_nonzero(~np.isnan(tokens)))
+        total += int(np.nansum(tokens))
+    return total if known else None
 
 
 def _requests(table: RequestTable, index: int | None, own: Sequence[Stage], folder: Path) -> Requests:

@@ -25,6 +25,7 @@ _BUILT_IN: Final[Mapping[str, tuple[str, str]]] = {
     "aiperf": ("aiperf", "Aiperf"),
     "priority-mix": ("priority_mix", "PriorityMix"),
     "lm-eval": ("lm_eval", "LmEval"),
+    "eval-containers": ("eval_containers", "EvalContainers"),
     "nop": ("nop", "Nop"),
 }
 

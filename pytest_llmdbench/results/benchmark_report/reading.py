@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from pytest_llmdbench.results.benchmark_report import own_block
+from pytest_llmdbench.results.benchmark_report import eval_containers, own_block
 from pytest_llmdbench.results.benchmark_report.corrections import (
     CANONICAL,
     NO_MEASUREMENT,
@@ -76,9 +76,15 @@ def read(source: Path | Mapping[str, Any]) -> Report:
     rule = Correction() if own else correction(facts["harness"])
     notes = [] if own else list(rule.notes)
     measured = part.below("metrics" if version == "0.1" else "results.request_performance.aggregate")
-    stage = _stage(measured, version, block, rule, notes)
+    agentic = not own and version != "0.1" and eval_containers.is_there(part)
+    stage = _stage(measured, version, block, rule, notes, eval_containers.requests(part) if agentic else None)
     if not own:
         stage = replace(stage, **asked_load(part))
+    if agentic:
+        stage = replace(stage, **eval_containers.tokens(part))
+        if eval_containers.of_several(part) and stage.requests_per_second is not None:
+            stage = replace(stage, requests_per_second=None)
+            notes.append(eval_containers.BY_TASK)
     started, duration = moments(part, version)
     window = version in rule.window
     if window:
@@ -90,8 +96,8 @@ def read(source: Path | Mapping[str, Any]) -> Report:
         harness_version=facts["harness_version"] or "unknown",
         whole=stage,
         stages=(stage,),
-        purpose=_purpose(block),
-        scores=_numbers(block, "scores"),
+        purpose="accuracy" if agentic else _purpose(block),
+        scores=eval_containers.scores(part) if agentic else _numbers(block, "scores"),
         startup=_numbers(block, "startup"),
         economy=_numbers(block, "economy"),
         started=started,
@@ -113,8 +119,11 @@ def _purpose(block: Part) -> Purpose:
     raise block.wrong("purpose", f"one of {', '.join(purposes)}", said)
 
 
-def _stage(measured: Part, version: str, block: Part, rule: Correction, notes: list[str]) -> Stage:
-    requests = _requests(measured.below("requests"), block, rule, notes)
+def _stage(
+    measured: Part, version: str, block: Part, rule: Correction, notes: list[str], counted: Requests | None
+) -> Stage:
+    """What was measured; ``counted`` are the requests where the report says them in another place."""
+    requests = counted or _requests(measured.below("requests"), block, rule, notes)
     own = bool(block.data)
     names = CANONICAL | dict(rule.latencies)
     latencies = _distributions(measured.below("latency"), LATENCIES, names)

@@ -9,24 +9,18 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import NAMESPACE_URL, uuid5
 
-import yaml
-
 from pytest_llmdbench import __version__
 from pytest_llmdbench.declared.workload import HEADER
 from pytest_llmdbench.errors import ResultsError
-from pytest_llmdbench.results.benchmark_report import observability, own_block
+from pytest_llmdbench.results.benchmark_report import eval_containers, observability, own_block
 from pytest_llmdbench.results.benchmark_report.corrections import CANONICAL
 from pytest_llmdbench.results.benchmark_report.setting import iso_duration
 from pytest_llmdbench.results.benchmark_report.stack import components, config_id, without_secrets
 from pytest_llmdbench.results.benchmark_report.statistics import to_statistics
 from pytest_llmdbench.results.benchmark_report.units import LATENCIES, LENGTHS, canonical
 from pytest_llmdbench.results.case_folder import CaseFolder, read_case
+from pytest_llmdbench.results.plain_yaml import plain_yaml
 from pytest_llmdbench.results.result import Distribution, Result, Stage
-
-try:
-    from yaml import CSafeDumper as _Dumper
-except ImportError:  # PyYAML built without libyaml: slower, same file
-    from yaml import SafeDumper as _Dumper  # type: ignore[assignment]
 
 #: The name of a report's file; its beginning is what llm-d-benchmark's tools look for.
 FILE: Final = "benchmark_report_v0.2,_stage_{stage}.yaml"
@@ -53,7 +47,7 @@ def write(folder: Path) -> list[Path]:
     for number in range(max(1, len(case.result.stages))):
         path = folder / FILE.format(stage=number)
         report = _report(case, case.result, stack, number)
-        text = yaml.dump(report, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+        text = plain_yaml(report)
         temporary = path.with_name(f".{path.name}")
         try:
             temporary.write_text(text, encoding="utf-8")
@@ -95,6 +89,7 @@ def _report(case: CaseFolder, result: Result, stack: list[dict[str, Any]] | None
                 "components": served or None,
                 # The stack is watched over the whole run, and not stage by stage.
                 "time_series_interval": {"scope": "run"} if served else None,
+                **eval_containers.written(result),
                 "llmdbench": without_secrets(block),
             },
             "component_health": observability.health(result.server) or None,
