@@ -6,6 +6,9 @@ SCENARIO ?= local
 ARGS ?=
 IMAGE_REGISTRY ?= localhost/llmdbench
 IMAGE_TAG ?= $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' pytest_llmdbench/__init__.py)
+# The tests of an extra that is not installed.
+WITHOUT = $(shell $(BIN)/python -c 'from importlib.util import find_spec as has; \
+	print("" if has("aiconfigurator_core") else " and not aiconfigurator")')
 CONTAINER ?= $(shell command -v podman || command -v docker)
 
 .PHONY: help demo test thorough soak bench lint format typecheck docs lock image-build image-push clean
@@ -26,7 +29,7 @@ demo: $(VENV)/.ready  ## A chatbot benchmark on the embedded stack: table, verdi
 	$(BIN)/python -m pytest benchmarks -k chatbot --scenario=$(SCENARIO) --html=report.html --self-contained-html $(ARGS)
 
 test: $(VENV)/.ready  ## The project's tests
-	$(BIN)/python -m pytest tests -m "not performance and not soak and not thorough" $(ARGS)
+	$(BIN)/python -m pytest tests -m "not performance and not soak and not thorough$(WITHOUT)" $(ARGS)
 
 thorough: $(VENV)/.ready  ## What the tests leave out because it takes long: more versions, more kinds of load
 	$(BIN)/python -m pytest tests -m thorough $(ARGS)
@@ -52,7 +55,7 @@ docs: $(VENV)/.ready  ## Make the reference pages from the code
 	$(BIN)/python -m pytest_llmdbench.reference docs/reference
 
 lock: $(VENV)/.ready  ## Renew the lock file
-	$(BIN)/uv pip compile pyproject.toml --quiet --all-extras --universal --generate-hashes --upgrade \
+	$(BIN)/uv pip compile pyproject.toml --quiet --extra dev --universal --generate-hashes --upgrade \
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" -o requirements.lock
 
 image-build:  ## The images of the simulator and of the load programs, with podman or docker

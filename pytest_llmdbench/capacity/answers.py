@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_llmdbench.capacity.configuration import Configuration
 from pytest_llmdbench.capacity.explore import Candidate, Exploration, by_cost, pareto
+from pytest_llmdbench.capacity.nodes import placed
 from pytest_llmdbench.capacity.speed import Speed
 from pytest_llmdbench.capacity.validation import Validation
 
@@ -69,6 +70,7 @@ def candidate_data(found: Candidate) -> dict[str, Any]:
         "concurrency": found.concurrency,
         "replicas": found.replicas,
         "gpus": found.gpus,
+        "placement": placed(found.config) if found.config.nodes > 1 else None,
         "output_tokens_per_second_per_gpu": found.per_gpu,
         "speed": speed_data(found.speed),
         "cost": cost,

@@ -78,7 +78,8 @@ class Model:
     global_kv_heads: int
     global_head_dim: int
     learned_positions: int
-    rotary: bool
+    #: Sines and cosines in all tables together; 0: the model has none.
+    rotary: int
     mla: MLA | None = None
     experts: Experts | None = None
     linear: Linear | None = None

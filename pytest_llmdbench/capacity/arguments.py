@@ -8,7 +8,8 @@ from typing import Final
 
 from pytest_llmdbench.capacity.configuration import DEFAULT_VERSION, Configuration
 from pytest_llmdbench.capacity.corrections import corrected, default_file
-from pytest_llmdbench.capacity.explore import NODE, Asked
+from pytest_llmdbench.capacity.estimators import ESTIMATORS, ROOFLINE, estimator
+from pytest_llmdbench.capacity.explore import Asked
 from pytest_llmdbench.capacity.gpus import find_gpu
 from pytest_llmdbench.capacity.load import Load
 from pytest_llmdbench.capacity.models import find_model
@@ -75,7 +76,8 @@ def _engine(command: argparse.ArgumentParser) -> None:
     flags.add_argument("--enforce-eager", action="store_true", help="no CUDA graphs")
     flags.add_argument("--no-enable-chunked-prefill", action="store_true", help="a prompt is one step")
     flags.add_argument("--quantization", metavar="HOW", help="how weights are quantized at start-up, as in fp8")
-    flags.add_argument("--vllm", default=DEFAULT_VERSION, metavar="VERSION", help=f"its release ({DEFAULT_VERSION})")
+    known = "that of the log, or " if command.prog.endswith(" compare") else ""
+    flags.add_argument("--vllm", metavar="VERSION", help=f"its release ({known}{DEFAULT_VERSION})")
     command.add_argument("--hub", action="store_true", help=_HUB)
     command.add_argument("--corrections", metavar="FILE", help=_CORRECTIONS)
     flags.add_argument("--gpu-memory", type=float, metavar="GIB", help="memory as the driver reports it")
@@ -90,6 +92,9 @@ def _load(command: argparse.ArgumentParser) -> None:
     load.add_argument("--shared", type=float, metavar="SHARE", help="share of a prompt in the cache (0)")
     load.add_argument("--concurrency", type=int, metavar="N", help="requests in flight")
     load.add_argument("--rate", type=float, metavar="N", help="requests per second")
+    load.add_argument(
+        "--estimator", choices=tuple(ESTIMATORS), default=ROOFLINE, help=f"what speed is estimated by ({ROOFLINE})"
+    )
 
 
 def _search(command: argparse.ArgumentParser) -> None:
@@ -100,7 +105,7 @@ def _search(command: argparse.ArgumentParser) -> None:
         "--rank", choices=("cost", "latency", "throughput"), default="cost", help="what is best (cost)"
     )
     command.add_argument(
-        "--max-gpus", type=int, default=NODE, metavar="N", help=f"GPUs of one replica, at most ({NODE})"
+        "--max-gpus", type=int, metavar="N", help="GPUs of one replica, at most (one node; several if it takes them)"
     )
     command.add_argument("--max-model-len", type=int, metavar="LEN", help="longest request (a fifth above the load)")
     command.add_argument(
@@ -116,8 +121,8 @@ def _search(command: argparse.ArgumentParser) -> None:
     command.add_argument("--html", metavar="FILE", help="write the explored space as a page that needs no network")
 
 
-def engine_of(given: argparse.Namespace) -> Configuration:
-    """The engine that the options describe. Raises DeclarationError."""
+def engine_of(given: argparse.Namespace, version: str | None = None) -> Configuration:
+    """The engine that the options describe, of this release where they say none. Raises DeclarationError."""
     if not given.model or not given.gpu:
         raise DeclarationError(
             f"a model and a GPU are needed, as in: {PROGRAM} {given.command} Qwen/Qwen3-8B --gpu L40S"
@@ -131,7 +136,7 @@ def engine_of(given: argparse.Namespace) -> Configuration:
         enforce_eager=given.enforce_eager,
         enable_chunked_prefill=not given.no_enable_chunked_prefill,
         memory_gib=given.gpu_memory,
-        version=given.vllm,
+        version=given.vllm or version or DEFAULT_VERSION,
     )
     return corrected(config, corrections_of(given))
 
@@ -169,7 +174,7 @@ def load_of(given: argparse.Namespace) -> Load | None:
 
 def asked_of(given: argparse.Namespace) -> Asked:
     """The search that the options describe. Raises DeclarationError."""
-    if not 1 <= given.max_gpus <= 64:
+    if given.max_gpus is not None and not 1 <= given.max_gpus <= 64:
         raise DeclarationError(f"--max-gpus: {given.max_gpus} is not possible; a replica has 1 to 64 GPUs")
     if given.price_per_hour is not None and not 0 < given.price_per_hour < 1e6:
         raise DeclarationError(f"--price-per-hour: {given.price_per_hour} is not possible; it is a number above 0")
@@ -197,4 +202,5 @@ def asked_of(given: argparse.Namespace) -> Asked:
         rate=load.rate,
         concurrency=load.concurrency if amount else None,
         corrections=corrections_of(given),
+        estimate=estimator(given.estimator),
     )

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
-from pytest_llmdbench.capacity.configuration import Configuration
+from pytest_llmdbench.capacity.configuration import Configuration, Version, release_of
 from pytest_llmdbench.capacity.memory import Memory, memory
 from pytest_llmdbench.capacity.overhead import GIB
+from pytest_llmdbench.errors import DeclarationError
+from pytest_llmdbench.harnesses.startup_log import parse
+
+#: A start-up log is some hundreds of lines; no more than this is read.
+_LOG_BYTES: Final = 64 * 2**20
+#: What vLLM says of an engine that has no GPU.
+_PROCESSORS: Final = "device_config=cpu"
+#: A build from sources that knows no tag calls itself 0.1: that is no release.
+_FIRST: Final[Version] = (0, 6)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +46,31 @@ _LOGGED: Final = (
     ("KV cache tokens", "tokens", ("kv_cache_tokens",), 1.0),
     ("concurrency", "requests", ("max_concurrency",), 1.0),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """What a log says: the release, where it says one, and values of ``startup_log`` in bytes, tokens and requests."""
+
+    version: str | None
+    values: Mapping[str, float]
+
+
+def read_log(path: Path) -> Logged:
+    """The log of one start of an engine on a GPU.
+
+    Raises:
+        DeclarationError: it cannot be read, or is that of an engine without a GPU.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(_LOG_BYTES).decode("utf-8", errors="replace")
+    except OSError as error:
+        raise DeclarationError(f"{path}: cannot be read: {error.strerror}") from error
+    if _PROCESSORS in text:
+        raise DeclarationError(f"{path}: this engine ran on processors; estimates are of memory of GPUs")
+    log = parse(text)
+    return Logged(log.version if log.version and release_of(log.version) >= _FIRST else None, log.values)
 
 
 def compare(config: Configuration, logged: Mapping[str, float]) -> list[Compared]:

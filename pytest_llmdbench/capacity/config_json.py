@@ -11,6 +11,9 @@ from pytest_llmdbench.capacity.quantization import quantization_of_config
 from pytest_llmdbench.errors import DeclarationError
 
 _MOST_LAYERS: Final = 2000
+_MOST_POSITIONS: Final = 100_000_000
+#: Architectures whose windows turn by another base, so have a table of their own.
+_WINDOW_TABLES: Final = ("Gemma3", "Gemma4")
 #: One layer in so many sees everything, where a config.json does not say which.
 _WINDOW_PATTERNS: Final[Mapping[str, int]] = {"Gemma2": 2, "Gemma3": 6, "GptOss": 2}
 #: Architectures whose feed-forward part has two matrices, not three.
@@ -46,11 +49,13 @@ def read_architecture(data: Mapping[str, Any], name: str) -> Model:
         else ""
     )
     window, window_layers = _windows(text, layers, architecture)
+    max_positions, table = _positions(text, architecture)
     experts = _experts(text, layers, architecture)
     linear = _linear(text, layers)
     if linear and window_layers + linear.layers > layers:
         raise DeclarationError(f"{name}: more layers with a window or linear attention than the {layers} there are")
     head_dim = text.count("head_dim", default=hidden // heads, least=1)
+    global_head_dim = text.count("global_head_dim", default=head_dim, least=1)
     kv_heads = text.count("num_key_value_heads", default=heads, least=1)
     width = text.count("intermediate_size_mlp", "intermediate_size", "ffn_dim", "n_inner", default=4 * hidden)
     return Model(
@@ -64,7 +69,7 @@ def read_architecture(data: Mapping[str, Any], name: str) -> Model:
         vocabulary=text.count("vocab_size", default=-1, least=1),
         width=width,
         dtype=text.text("torch_dtype", "dtype", default=whole.text("torch_dtype", "dtype", default="bfloat16")),
-        max_positions=text.count("max_position_embeddings", "n_positions", default=2048, least=1),
+        max_positions=max_positions,
         tied=text.flag("tie_word_embeddings", default=whole.flag("tie_word_embeddings", default=_tied(architecture))),
         attention_bias=text.flag("qkv_bias", default=text.flag("attention_bias", default="Qwen2" in architecture)),
         gated_mlp=text.flag(
@@ -76,12 +81,12 @@ def read_architecture(data: Mapping[str, Any], name: str) -> Model:
         window=window,
         window_layers=window_layers,
         global_kv_heads=text.count("num_global_key_value_heads", default=kv_heads, least=1),
-        global_head_dim=text.count("global_head_dim", default=head_dim, least=1),
+        global_head_dim=global_head_dim,
         learned_positions=text.count(
             "learned_positions",
             default=text.count("max_position_embeddings") + 2 if architecture.startswith("OPT") else 0,
         ),
-        rotary=not architecture.startswith(("OPT", "GPT2", "Bloom")),
+        rotary=_rotary(text, architecture, max_positions, table, (head_dim, global_head_dim)),
         mla=_mla(text),
         experts=experts,
         linear=linear,
@@ -102,6 +107,38 @@ def _refuse_unknown_layers(text: Fields) -> None:
     for key in _UNKNOWN_LAYERS:
         if text.data.get(key):
             raise DeclarationError(f"{text.name}: '{key}' stands for layers of a kind that is not known here")
+
+
+def _positions(text: Fields, architecture: str) -> tuple[int, int]:
+    """Positions that the model knows, and those of its table of sines and cosines, as vLLM stretches both."""
+    known = text.count("max_position_embeddings", "n_positions", default=2048, least=1)
+    scaling = text.below("rope_scaling") or text.below("rope_parameters")
+    # Where windows have a table of their own, it is the other that is stretched.
+    scaling = scaling and (scaling.below("full_attention") or scaling)
+    if scaling is None:
+        return known, known
+    kind, factor = scaling.text("rope_type", "type"), scaling.number("factor", 1.0)
+    if kind == "yarn":
+        known = _stretched(text, scaling.count("original_max_position_embeddings", default=known), factor)
+        return known, known
+    table = _stretched(text, known, factor) if kind in ("linear", "dynamic") else known
+    return (known if architecture.startswith(_WINDOW_TABLES) else table), table
+
+
+def _stretched(text: Fields, positions: int, factor: float) -> int:
+    if not 1 <= positions * factor <= _MOST_POSITIONS:
+        raise DeclarationError(f"{text.name}: {positions} positions stretched by {factor:g}: no model is like that")
+    return int(positions * factor)
+
+
+def _rotary(text: Fields, architecture: str, known: int, table: int, head_dims: tuple[int, int]) -> int:
+    """Sines and cosines in all tables: one of the layers that see everything, and for some one of the windows."""
+    if architecture.startswith(("OPT", "GPT2", "Bloom")):
+        return 0
+    near, far = head_dims
+    part = min(1.0, text.number("partial_rotary_factor", 1.0))
+    far = text.count("qk_rope_head_dim") or int(far * part)
+    return table * far + (known * near if architecture.startswith(_WINDOW_TABLES) else 0)
 
 
 def _windows(text: Fields, layers: int, architecture: str) -> tuple[int, int]:
@@ -164,7 +201,7 @@ def _linear(text: Fields, layers: int) -> Linear | None:
 
 def _vision(whole: Fields, architecture: str) -> Vision | None:
     """From ``vision_params_b``, or the tower of a ``vision_config``: layers of attention and a feed-forward part."""
-    replicated = whole.flag("vision_replicated", default=architecture.startswith(("Mistral3", "Pixtral", "Kimi")))
+    replicated = whole.flag("vision_replicated", default=architecture.startswith(("Mistral3", "Pixtral")))
     known = whole.number("vision_params_b")
     if known:
         return Vision(known * 1e9, replicated)

@@ -16,6 +16,8 @@ Version: TypeAlias = tuple[int, int]
 DEFAULT_VERSION: Final = "0.26.0"
 #: The first release with the engine that these formulas are of.
 V1: Final[Version] = (0, 8)
+#: The engine before took prompts up to here in one step.
+_LONGEST_STEP: Final = 32768
 _BYTES: Final = {
     "float32": 4, "float": 4, "fp32": 4,
     "bfloat16": 2, "float16": 2, "half": 2, "bf16": 2, "fp16": 2,
@@ -64,6 +66,11 @@ class Configuration:
         return self.tensor_parallel_size * self.pipeline_parallel_size * self.data_parallel_size
 
     @property
+    def nodes(self) -> int:
+        """Nodes of one replica."""
+        return -(-self.gpus // self.gpu.node)
+
+    @property
     def expert_ranks(self) -> int:
         """Ranks that share the experts of a layer: vLLM spreads them over data parallel ranks as well."""
         return self.tensor_parallel_size * self.data_parallel_size
@@ -89,21 +96,30 @@ class Configuration:
         return self.max_num_seqs or min(1024 if self._large else 256, self.tokens)
 
     @property
+    def chunked(self) -> bool:
+        """Whether long prompts are computed in parts: before V1 only where one would not go in a step."""
+        if self.release < V1 and (self.length <= _LONGEST_STEP or self.model.mla):
+            return False
+        return self.enable_chunked_prefill
+
+    @property
     def tokens(self) -> int:
         """Most tokens in a step."""
         if self.max_num_batched_tokens:
             return self.max_num_batched_tokens
-        if self.offline:
+        if self.release < V1:
+            tokens = 2048
+        elif self.offline:
             tokens = 16384 if self._large else 8192
         elif self.total_gib >= 160 and self.release >= (0, 17):
             tokens = 16384
         else:
             tokens = 8192 if self._large else 2048
-        return tokens if self.enable_chunked_prefill else max(tokens, self.length)
+        return tokens if self.chunked else max(tokens, self.length)
 
     @property
     def _large(self) -> bool:
-        return self.total_gib >= 70 and not self.gpu.name.startswith("A100")
+        return self.release >= V1 and self.total_gib >= 70 and not self.gpu.name.startswith("A100")
 
     @property
     def block(self) -> int:

@@ -7,7 +7,7 @@ from typing import Final
 
 from pytest_llmdbench.capacity.configuration import Configuration
 from pytest_llmdbench.capacity.load import Load
-from pytest_llmdbench.capacity.speed import TPOT_ERROR, Speed
+from pytest_llmdbench.capacity.speed import Speed
 from pytest_llmdbench.declared.cluster import Accelerator
 from pytest_llmdbench.declared.prices import Price, price_of
 
@@ -29,11 +29,13 @@ class Cost:
     per_million: float
     per_million_input: float
     per_million_output: float
+    #: Share by which the throughput, and with it the cost of tokens, may be wrong.
+    error: float
 
     @property
     def per_million_range(self) -> tuple[float, float]:
         """From to, by the error of the throughput."""
-        return self.per_million * (1 - TPOT_ERROR), self.per_million * (1 + TPOT_ERROR)
+        return self.per_million * (1 - self.error), self.per_million * (1 + self.error)
 
 
 def price_of_gpu(name: str, table: str | None = None, per_hour: float | None = None) -> Price | None:
@@ -57,4 +59,5 @@ def cost(config: Configuration, load: Load, found: Speed, replicas: int, price: 
         per_million=per_output,
         per_million_input=per_hour * found.prefill_share / (hour * load.prompt_tokens) * MILLION,
         per_million_output=per_output * (1 - found.prefill_share),
+        error=found.tpot_error,
     )

@@ -15,22 +15,21 @@ from pytest_llmdbench.capacity.cost import Cost, cost, price_of_gpu
 from pytest_llmdbench.capacity.gpus import Gpu, known_gpus
 from pytest_llmdbench.capacity.load import Load
 from pytest_llmdbench.capacity.models import quantized
+from pytest_llmdbench.capacity.nodes import NODES, over_nodes, slowed
 from pytest_llmdbench.capacity.placement import tensor_sizes
-from pytest_llmdbench.capacity.speed import TPOT_ERROR, TTFT_ERROR, Speed, places, speed
+from pytest_llmdbench.capacity.speed import Speed, places, speed
 from pytest_llmdbench.capacity.validation import validate
 from pytest_llmdbench.declared.objective import Objective
 from pytest_llmdbench.declared.prices import Price
 from pytest_llmdbench.errors import DeclarationError
 
 By = Literal["cost", "latency", "throughput"]
-#: GPUs of one node: a replica is not spread over several.
-NODE: Final = 8
 #: Metric of an objective -> how it is read from a speed, and the share by which the estimate may be wrong.
-_ESTIMATED: Final[Mapping[str, tuple[Callable[[Speed], float], float]]] = {
-    "ttft": (lambda found: found.ttft, TTFT_ERROR),
-    "tpot": (lambda found: found.tpot, TPOT_ERROR),
-    "itl": (lambda found: found.tpot, TPOT_ERROR),
-    "e2e": (lambda found: found.e2e, TPOT_ERROR),
+_ESTIMATED: Final[Mapping[str, Callable[[Speed], tuple[float, float]]]] = {
+    "ttft": lambda found: (found.ttft, found.ttft_error),
+    "tpot": lambda found: (found.tpot, found.tpot_error),
+    "itl": lambda found: (found.tpot, found.tpot_error),
+    "e2e": lambda found: (found.e2e, found.tpot_error),
 }
 
 
@@ -51,11 +50,14 @@ class Asked:
     version: str = DEFAULT_VERSION
     prices: str | None = None
     price_per_hour: float | None = None
-    most_gpus: int = NODE
+    #: GPUs of one replica. None: those of one node, and of more nodes where one is not enough.
+    most_gpus: int | None = None
     rate: float | None = None
     concurrency: int | None = None
     #: What earlier starts showed, where that counts.
     corrections: Path | None = None
+    #: How the speed of an engine is estimated.
+    estimate: Callable[[Configuration, Load], Speed] = speed
 
     @property
     def length(self) -> int:
@@ -87,13 +89,8 @@ class Candidate:
 
     @property
     def label(self) -> str:
-        """``2 x H100-SXM-80GB, tp2``: one replica in a few words."""
-        config = self.config
-        parts = [f"tp{config.tensor_parallel_size}"] if config.tensor_parallel_size > 1 else []
-        parts += [f"dp{config.data_parallel_size} ep"] if config.data_parallel_size > 1 else []
-        parts += [config.model.quantization.name] if config.model.quantized_at_start else []
-        parts += ["kv fp8"] if config.kv_cache_dtype == "fp8" else []
-        return ", ".join([f"{config.gpus} x {config.gpu.name}", *parts])
+        """One replica in a few words."""
+        return label(self.config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +101,7 @@ class Exploration:
     best: Sequence[Candidate]
     meeting: Sequence[Candidate]
     missing: Sequence[Candidate]
-    #: GPU -> why no engine on it is there.
+    #: GPU, or engine on it -> why it is not there.
     refused: Mapping[str, str]
     #: Objectives that nobody can estimate.
     unknown: Sequence[str]
@@ -125,13 +122,24 @@ def explore(asked: Asked, by: By = "cost") -> Exploration:
     refused: dict[str, str] = {}
     for gpu in asked.gpus or known_gpus():
         price = price_of_gpu(gpu.name, asked.prices, asked.price_per_hour)
-        engines = list(_engines(asked, gpu))
-        if asked.corrections:
-            engines = [corrected(config, asked.corrections) for config in engines]
-        fitting = [config for config in engines if validate(config).verdict == "will start"]
+        engines: list[Configuration] = []
+        fitting: list[Configuration] = []
+        for nodes in (1, *(NODES if gpu.nvlink else ())):
+            if fitting or (nodes > 1 and asked.most_gpus is not None and asked.most_gpus < nodes * gpu.node):
+                break
+            engines = list(_engines(asked, gpu, nodes)) or engines
+            if asked.corrections:
+                engines = [corrected(config, asked.corrections) for config in engines]
+            fitting = [config for config in engines if validate(config).verdict == "will start"]
         if not fitting:
             refused[gpu.name] = validate(engines[-1]).why if engines else "no parallelism of one node splits this model"
-        found += [_points(asked, config, price) for config in fitting]
+        told: dict[str, str] = {}
+        for config in fitting:
+            try:
+                found.append(_points(asked, config, price))
+            except DeclarationError as error:  # the estimator knows nothing of this engine
+                told[label(config)] = str(error)
+        refused |= {gpu.name: told[label(fitting[0])]} if told and len(told) == len(fitting) else told
     meeting = [point for points in found for point in points if not point.missed]
     missing = [point for points in found for point in points if point.missed]
     order = _order(by)
@@ -139,6 +147,17 @@ def explore(asked: Asked, by: By = "cost") -> Exploration:
     best = sorted((one for one in firsts if one), key=order)
     unknown = [one.text for one in asked.objectives if one.metric not in _ESTIMATED or one.parts]
     return Exploration(asked, best, meeting, missing, refused, unknown)
+
+
+def label(config: Configuration) -> str:
+    """``2 x H100-SXM-80GB, tp2``: one replica in a few words."""
+    parts = [f"{config.nodes} nodes"] if config.nodes > 1 else []
+    parts += [f"tp{config.tensor_parallel_size}"] if config.tensor_parallel_size > 1 else []
+    parts += [f"pp{config.pipeline_parallel_size}"] if config.pipeline_parallel_size > 1 else []
+    parts += [f"dp{config.data_parallel_size} ep"] if config.data_parallel_size > 1 else []
+    parts += [config.model.quantization.name] if config.model.quantized_at_start else []
+    parts += ["kv fp8"] if config.kv_cache_dtype == "fp8" else []
+    return ", ".join([f"{config.gpus} x {config.gpu.name}", *parts])
 
 
 def pareto(points: Sequence[Candidate], cheap: Callable[[Candidate], float]) -> list[Candidate]:
@@ -164,8 +183,8 @@ def _order(by: By) -> Callable[[Candidate], tuple[float, ...]]:
     return orders[by]
 
 
-def _engines(asked: Asked, gpu: Gpu) -> Iterator[Configuration]:
-    model = asked.model
+def _engines(asked: Asked, gpu: Gpu, nodes: int) -> Iterator[Configuration]:
+    model, most = asked.model, min(asked.most_gpus or gpu.node, gpu.node)
     half = gpu.vendor == "nvidia" and gpu.capability < 8 and model.dtype == "bfloat16"
     base = Configuration(
         model, gpu, max_model_len=asked.length, version=asked.version, dtype="half" if half else "auto"
@@ -177,11 +196,14 @@ def _engines(asked: Asked, gpu: Gpu) -> Iterator[Configuration]:
     for one in models:
         for kv in kv_types:
             config = replace(base, model=one, kv_cache_dtype=kv)
-            for size in tensor_sizes(config, asked.most_gpus):
+            if nodes > 1:
+                yield from over_nodes(config, nodes)
+                continue
+            for size in tensor_sizes(config, most):
                 yield replace(config, tensor_parallel_size=size)
             # Experts spread over all GPUs, attention copied: for latent attention, whose cache cannot be split.
-            if one.experts and one.mla and asked.most_gpus > 1:
-                yield replace(config, data_parallel_size=asked.most_gpus, enable_expert_parallel=True)
+            if one.experts and one.mla and most > 1:
+                yield replace(config, data_parallel_size=most, enable_expert_parallel=True)
 
 
 def _points(asked: Asked, config: Configuration, price: Price | None) -> list[Candidate]:
@@ -205,7 +227,7 @@ def _points(asked: Asked, config: Configuration, price: Price | None) -> list[Ca
 
 def _point(asked: Asked, config: Configuration, number: int, price: Price | None) -> Candidate:
     load = asked.load
-    one = speed(config, replace(load, concurrency=number, rate=None))
+    one = slowed(asked.estimate(config, replace(load, concurrency=number, rate=None)), config, load)
     if asked.rate is not None:
         replicas = max(1, math.ceil(asked.rate / one.requests_per_second))
         served = asked.rate
@@ -227,6 +249,6 @@ def _met(objective: Objective, found: Speed) -> bool:
     """Estimates are means; of a percentile above the median the far end of the range has to hold."""
     if objective.metric not in _ESTIMATED or objective.parts:
         return True
-    of, error = _ESTIMATED[objective.metric]
+    value, error = _ESTIMATED[objective.metric](found)
     high = objective.percentile is not None and objective.percentile > 50
-    return objective.bound.met_by(of(found) * (1 + error if high else 1))
+    return objective.bound.met_by(value * (1 + error if high else 1))

@@ -32,6 +32,8 @@ class Gpu:
     fp16: float
     fp8: float
     fp4: float
+    #: GPUs of one node.
+    node: int
     notes: str = ""
 
     @property
@@ -76,6 +78,7 @@ def gpus() -> Mapping[str, Gpu]:
             fp16=fields.number("fp16_tflops", fields.number("bf16_tflops")) * 1e12,
             fp8=fields.number("fp8_tflops") * 1e12,
             fp4=fields.number("fp4_tflops") * 1e12,
+            node=fields.count("node", default=8, least=1),
             notes=fields.text("notes"),
         )
         found.update(dict.fromkeys((one.casefold() for one in (name, *gpu.names)), gpu))

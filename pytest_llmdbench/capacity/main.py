@@ -6,19 +6,21 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_llmdbench.capacity import arguments, texts
 from pytest_llmdbench.capacity.answers import exploration_data, speed_data, validation_data
+from pytest_llmdbench.capacity.estimators import ROOFLINE, estimator
 from pytest_llmdbench.errors import DeclarationError, LlmdError
+
+if TYPE_CHECKING:
+    from pytest_llmdbench.capacity.explore import Exploration
 
 #: Exit codes: the answer is yes, the answer is no, the question cannot be meant.
 YES, NO, WRONG = 0, 1, 2
-#: A start-up log is some hundreds of lines; no more than this is read.
-_LOG_BYTES: Final = 64 * 2**20
 Answer = tuple[int, Any, Iterable[str]]
 
 
@@ -38,7 +40,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _check(given: argparse.Namespace) -> Answer:
-    from pytest_llmdbench.capacity.speed import speed
+    from pytest_llmdbench.capacity.nodes import slowed
     from pytest_llmdbench.capacity.validation import validate
 
     if given.scenario:
@@ -48,23 +50,18 @@ def _check(given: argparse.Namespace) -> Answer:
     data, lines = validation_data(found), list(texts.validation_lines(found))
     load = arguments.load_of(given)
     if load is not None and found.verdict != "will not start":
-        fast = speed(config, load)
+        fast = slowed(estimator(given.estimator)(config, load), config, load)
         data["speed"] = speed_data(fast)
-        lines += ["", *texts.speed_lines(fast)]
+        lines += ["", *texts.speed_lines(fast), f"  by {fast.source}"]
     return (NO if found.verdict == "will not start" else YES), data, lines
 
 
 def _check_scenario(name: str) -> Answer:
+    from pytest_llmdbench.capacity.engines import read_scenario
     from pytest_llmdbench.capacity.preflight import check_scenario
-    from pytest_llmdbench.declared.layers import Layers
     from pytest_llmdbench.declared.places import Places, shipped_root
-    from pytest_llmdbench.declared.scenario import Scenario
-    from pytest_llmdbench.declared.source import load_yaml
-    from pytest_llmdbench.declared.strict import read_model
 
-    layers = Layers()
-    layers.add_source(load_yaml(Places([Path.cwd(), shipped_root()]).scenario(name)))
-    found = check_scenario(read_model(Scenario, layers))
+    found = check_scenario(read_scenario(Places([Path.cwd(), shipped_root()]).scenario(name)))
     data = [{"role": one.role, **validation_data(one.validation)} for one in found]
     return (NO if any(one.fatal for one in found) else YES), data, texts.finding_lines(found)
 
@@ -82,7 +79,16 @@ def _recommend(given: argparse.Namespace) -> Answer:
         if not found.best:
             raise DeclarationError("no scenario was written: nothing that was tried meets what is asked for")
         _write(given.write_scenario, scenario_of(found.best[0], found.asked))
-    return (YES if found.best else NO), exploration_data(found), texts.exploration_lines(found, given.top)
+    lines = [*texts.exploration_lines(found, given.top), *_estimated(found, given.estimator)]
+    return (YES if found.best else NO), exploration_data(found), lines
+
+
+def _estimated(found: Exploration, name: str) -> Iterator[str]:
+    """What the speeds are from. They are never from two estimators: those would not be comparable."""
+    for source in sorted({one.speed.source for one in (*found.meeting, *found.missing)}):
+        yield f"estimated by {source}"
+    if name != ROOFLINE:
+        yield f"what {name} cannot estimate is left out, not estimated in another way"
 
 
 def _rehearse(given: argparse.Namespace) -> Answer:
@@ -101,18 +107,13 @@ def _rehearse(given: argparse.Namespace) -> Answer:
 
 
 def _compare(given: argparse.Namespace) -> Answer:
-    from pytest_llmdbench.capacity.calibration import compare
+    from pytest_llmdbench.capacity.calibration import compare, read_log
     from pytest_llmdbench.capacity.corrections import store
     from pytest_llmdbench.capacity.placement import check_sizes
-    from pytest_llmdbench.harnesses.startup_log import parse
 
-    config = arguments.engine_of(given)
+    log = read_log(Path(given.log))
+    config = arguments.engine_of(given, log.version)
     check_sizes(config)
-    try:
-        with Path(given.log).open("rb") as file:
-            log = parse(file.read(_LOG_BYTES).decode("utf-8", errors="replace"))
-    except OSError as error:
-        raise DeclarationError(f"{given.log}: cannot be read: {error.strerror}") from error
     found = compare(config, log.values)
     if not found:
         raise DeclarationError(f"{given.log}: no word on memory in it; is it the log of an engine's start?")

@@ -25,8 +25,9 @@ _ENDINGS: Final = (
     (r"[-_.](?:fp8(?:[-_.]?(?:dynamic|block|kv|static|tensorwise))?)", "fp8"),
     (r"[-_.](?:quantized[-_.])?w8a8(?:[-_.](?:fp8|int8))?", "w8a8"),
     (r"[-_.](?:quantized[-_.])?w4a16", "w4a16"),
+    (r"[-_.]gptq[-_.]int8", "gptq_int8"),
     (r"[-_.]gptq(?:[-_.]int4)?", "gptq"),
-    (r"[-_.]awq(?:[-_.]int4)?", "awq"),
+    (r"[-_.]awq(?:[-_.](?:int4|4bit))?", "awq"),
     (r"[-_.](?:nv)?fp4", "nvfp4"),
     (r"[-_.]int4", "gptq"),
 )
@@ -118,7 +119,9 @@ def _copy(name: str) -> Model | None:
             if word == "fp8" and name.partition("/")[0] == base.name.partition("/")[0]:
                 # Makers publish FP8 with a scale for each block, others with one for each channel.
                 quantization = replace(quantization, block=128)
-            return replace(base, name=name, quantization=quantization, published_b=0.0)
+            # Copies are in the hub's format, whose vision tower is split; a maker's own may be held whole.
+            vision = replace(base.vision, replicated=False) if base.vision else None
+            return replace(base, name=name, quantization=quantization, vision=vision, published_b=0.0)
     return replace(_stems()[stem], name=name) if stem in _stems() else None
 
 

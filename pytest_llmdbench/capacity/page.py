@@ -5,13 +5,12 @@ from __future__ import annotations
 import html
 import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Final
 
 from pytest_llmdbench.capacity.explore import Candidate, Exploration, by_cost, pareto
 from pytest_llmdbench.capacity.memory import memory
-from pytest_llmdbench.capacity.speed import TPOT_ERROR, TTFT_ERROR
 from pytest_llmdbench.capacity.texts import exploration_lines
 
 #: Engines whose memory is drawn, and whose points have a colour of their own.
@@ -48,11 +47,20 @@ def page(found: Exploration) -> str:
     return (
         f'<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         f"<style>{_STYLE}</style></head>"
-        f"<body><h1>{title}</h1><p>Estimates: TPOT and throughput to about {TPOT_ERROR:.0%}, TTFT to about "
-        f"{TTFT_ERROR:.0%}.</p>"
+        f"<body><h1>{title}</h1>{''.join(_errors(found))}"
         f"{bodies}<h2>All engines</h2><pre>{table}</pre>"
         f"<script>{_library()}</script><script>{draw}</script></body></html>\n"
     )
+
+
+def _errors(found: Exploration) -> Iterator[str]:
+    """How far the estimates may be wrong, and what made them."""
+    speeds = (one.speed for one in (*found.meeting, *found.missing))
+    for source, tpot, ttft in sorted({(one.source, one.tpot_error, one.ttft_error) for one in speeds}):
+        yield (
+            f"<p>Estimates by {html.escape(source)}: TPOT and throughput to about {tpot:.0%}, TTFT to about "
+            f"{ttft:.0%}.</p>"
+        )
 
 
 def _library() -> str:

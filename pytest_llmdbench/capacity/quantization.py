@@ -17,7 +17,6 @@ class Quantization:
     """Bits of a parameter, scales included; None: as the dtype. Embeddings, norms, routers and vision stay as they are.
 
     ``block`` is the side of a block of weights that shares a scale: a rank's share of a layer must be a multiple.
-    ``padded`` is the multiple that the width of experts is padded to.
     """
 
     name: str
@@ -25,7 +24,6 @@ class Quantization:
     expert_bits: float | None = None
     compute: Compute = "native"
     block: int = 0
-    padded: int = 0
 
 
 NONE: Final = Quantization("none")
@@ -34,8 +32,9 @@ _INT8: Final = Quantization("w8a8", 8, 8, "fp8")
 # Four bits, and for each group of 128 a scale of 16 bits; AWQ also keeps zero points, unpacked by the Marlin kernels.
 _GPTQ: Final = Quantization("gptq", 4.125, 4.125)
 _AWQ: Final = Quantization("awq", 4.25, 4.25)
-# Groups of 32 with a scale of 8 bits; vLLM pads 2880 to 3072.
-_MXFP4: Final = Quantization("mxfp4", None, 4.25, "fp4", padded=256)
+_GPTQ8: Final = Quantization("gptq", 8.125, 8.125)
+# Groups of 32 with a scale of 8 bits.
+_MXFP4: Final = Quantization("mxfp4", None, 4.25, "fp4")
 _NVFP4: Final = Quantization("nvfp4", 4.5, 4.5, "fp4")
 _INT4_EXPERTS: Final = Quantization("int4-experts", None, 4.5)
 
@@ -53,6 +52,7 @@ KNOWN: Final[Mapping[str, Quantization]] = {
     "gptq_marlin": _GPTQ,
     "w4a16": _GPTQ,
     "int4": _GPTQ,
+    "gptq_int8": _GPTQ8,
     "mxfp4": _MXFP4,
     "gpt_oss_mxfp4": _MXFP4,
     "nvfp4": _NVFP4,
@@ -81,7 +81,7 @@ def quantization_of_config(config: Fields | None, *, experts: bool) -> Quantizat
     found = _compressed(config) if method == "compressed-tensors" else quantization_of(method)
     bits = config.count("bits")
     if found in (_GPTQ, _AWQ) and bits == 8:
-        found = replace(found, linear_bits=8.25, expert_bits=8.25)
+        found = _GPTQ8
     blocks = config.data.get("weight_block_size")
     if isinstance(blocks, list) and blocks and isinstance(blocks[0], int) and 0 < blocks[0] <= 4096:
         found = replace(found, block=blocks[0])

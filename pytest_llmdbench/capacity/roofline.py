@@ -1,7 +1,8 @@
 """How long a step takes on a GPU: the slower of reading the weights and computing, and what comes on top.
 
-The shares of the peaks that real kernels reach are textbook values. What launches, all-reduces and experts take was
-chosen in view of measured rows, one value for all models and GPUs; nothing is fitted to a single row or model.
+The shares of the peaks are what vLLM's own kernels reach where they were timed one by one (the kernel tables of
+aiconfigurator-core 0.12.0, on H100, H200, B200 and B300). What launches, all-reduces and experts take was chosen in
+view of measured rows, one value for all models and GPUs; nothing is fitted to a single row or model.
 """
 
 from __future__ import annotations
@@ -13,15 +14,19 @@ from typing import Final
 from pytest_llmdbench.capacity.configuration import Configuration
 from pytest_llmdbench.capacity.kv_cache import layout
 from pytest_llmdbench.capacity.parameters import Parameters, parameters
-from pytest_llmdbench.capacity.weights import weights_bytes
 from pytest_llmdbench.errors import DeclarationError
 
-#: Shares of the peaks: of the memory's bandwidth, of the products' FLOP/s by their type, of attention's, of the link.
+#: Shares of the peaks: of the memory's bandwidth, of the products' FLOP/s in 16 and in fewer bits, of attention's, of
+#: the link. Kernels that were timed reach 0.6 to 0.85, 0.7 to 0.8, 0.4 to 0.6, 0.45 to 0.6 (8192 tokens), 0.3 to 0.5.
 BANDWIDTH: Final = 0.75
-PRODUCTS: Final = 0.6
+PRODUCTS: Final = 0.7
 PRODUCTS_SMALL: Final = 0.45
-ATTENTION: Final = 0.4
-LINK: Final = 0.5
+ATTENTION: Final = 0.5
+LINK: Final = 0.4
+#: Kernels that unpack small weights to multiply in 16 bits (Marlin and the like): the share they reach, and the FLOP/s
+#: of a Hopper GPU, as they are no faster on later ones.
+UNPACKING: Final = 0.4
+UNPACKING_FLOPS: Final = 989e12
 #: Launching the kernels of a layer, and with experts sorting the tokens to each of them, seconds.
 LAYER_S: Final = 20e-6
 EXPERT_LAYER_S: Final = 30e-6
@@ -51,11 +56,14 @@ class Roofline:
     @cached_property
     def peak(self) -> float:
         """FLOP/s of products that the kernels reach on one GPU. Raises DeclarationError where it is not known."""
-        gpu, compute = self.config.gpu, self.config.model.quantization.compute
+        gpu, how = self.config.gpu, self.config.model.quantization
+        compute = how.compute
         if compute == "fp4" and gpu.fp4:
             return gpu.fp4 * PRODUCTS_SMALL
         if compute == "fp8" and gpu.fp8:
             return gpu.fp8 * PRODUCTS_SMALL
+        if (how.expert_bits if self.config.model.experts else how.linear_bits) is not None:
+            return min(self.plain_peak, UNPACKING_FLOPS) * UNPACKING
         return self.plain_peak * PRODUCTS
 
     @cached_property
@@ -78,22 +86,27 @@ class Roofline:
         return launches + reduces
 
     def weights_read(self, tokens: float) -> float:
-        """Bytes of weights that one GPU reads for a step of ``tokens`` tokens: of the experts, those that are met."""
-        whole = sum(weights_bytes(self.config, rank) for rank in range(self.config.pipeline_parallel_size))
-        experts = self.config.model.experts
-        if experts is None:
-            return whole
-        held = self._expert_bytes
+        """Bytes of weights that one GPU reads for a step of ``tokens`` tokens: of the experts, those that are met.
+
+        All of the layers and the head; of the embedding a few rows.
+        """
+        model, count, tp = self.config.model, self._count, self.config.tensor_parallel_size
+        # Once there are more ranks than KV heads, each reads a whole one.
+        attention = (count.attention - count.kv) / tp + count.kv / min(tp, model.kv_heads) + count.replicated
+        plain = (model.layers - model.expert_layers) * count.dense + model.expert_layers * count.shared
+        linear = (model.layers * attention + plain / tp) * self._size(model.quantization.linear_bits)
+        rest = (count.head / tp + model.expert_layers * count.router) * self.config.bytes
+        if model.experts is None:
+            return linear + rest
         # All copies' tokens meet at the experts.
         asked = max(1.0, tokens * self.config.data_parallel_size)
-        met: float = 1 - (1 - experts.active / experts.count) ** asked
-        return whole - held * (1 - met)
+        met: float = 1 - (1 - model.experts.active / model.experts.count) ** asked
+        experts = model.expert_layers * count.experts / self.config.expert_ranks
+        return linear + rest + experts * met * self._size(model.quantization.expert_bits)
 
-    @cached_property
-    def _expert_bytes(self) -> float:
-        bits = self.config.model.quantization.expert_bits
-        size = self.config.bytes if bits is None else bits / 8
-        return self.config.model.expert_layers * self._count.experts * size / self.config.expert_ranks
+    def _size(self, bits: float | None) -> float:
+        """Bytes of a weight."""
+        return self.config.bytes if bits is None else bits / 8
 
     @cached_property
     def kv_token_bytes(self) -> float:

@@ -10,6 +10,7 @@ from typing import Any, Final
 from pytest_llmdbench.capacity.configuration import DEFAULT_VERSION, Configuration
 from pytest_llmdbench.capacity.explore import Asked, Candidate
 from pytest_llmdbench.capacity.memory import memory
+from pytest_llmdbench.capacity.nodes import ASSUMED, placed
 from pytest_llmdbench.capacity.simulated import SIZES, TIMES, simulator_like
 from pytest_llmdbench.capacity.weights import weights_bytes
 from pytest_llmdbench.errors import DeclarationError
@@ -22,18 +23,25 @@ def scenario_of(found: Candidate, asked: Asked) -> str:
     """The YAML of a scenario that deploys a candidate.
 
     Raises:
-        DeclarationError: the model is a path on this machine, which a pod does not have, or vLLM has no image.
+        DeclarationError: the model is a path on this machine, which a pod does not have, vLLM has no image, or its
+            pipeline stages are on several nodes.
     """
     config = found.config
     if config.gpu.vendor not in ("nvidia", "amd"):
         raise DeclarationError(f"{config.gpu.name}: vLLM publishes no image for it; leave it out with --gpu")
     if config.model.name.startswith(("/", ".", "~")):
         raise DeclarationError(f"{config.model.name} is a path on this machine; a scenario needs the model's name")
+    if config.nodes > 1 and config.pipeline_parallel_size > 1:
+        raise DeclarationError(
+            f"{found.label}: no scenario was written, for it can say data parallel copies over several nodes "
+            "(pods.workers) and not pipeline stages. --gpu with a GPU of more memory, or --fp8, may do with one node"
+        )
     weights = sum(weights_bytes(config, rank) for rank in range(config.pipeline_parallel_size)) / 2**30
-    memory_gib = math.ceil(weights * config.tensor_parallel_size + _BESIDE_GIB)
+    copies = config.data_parallel_size // config.nodes
+    memory_gib = math.ceil(weights * config.tensor_parallel_size * copies + _BESIDE_GIB)
     data: dict[str, Any] = {
         "description": f"{config.model.name} on {found.label}; replicas: {found.replicas}.",
-        "deploy": "standalone",
+        "deploy": "standalone" if config.nodes == 1 else "modelservice",
         "model": {"name": config.model.name},
         "accelerator": _accelerator(config),
     }
@@ -43,9 +51,11 @@ def scenario_of(found: Candidate, asked: Asked) -> str:
         data["engine"] = {"image": f"docker.io/vllm/vllm-openai:v{config.version}"}
     data |= {
         "vllm": _flags(found),
-        "pods": {"replicas": found.replicas, "memory": f"{memory_gib}Gi"},
+        "pods": {"replicas": found.replicas, **_spread(config), "memory": f"{memory_gib}Gi"},
         "slo": [objective.text for objective in asked.objectives],
     }
+    if config.nodes > 1:
+        data["timeouts"] = {"standup_s": 7200}
     return _text(_expected(found, asked), data)
 
 
@@ -60,6 +70,13 @@ def rehearsal_of(config: Configuration, objectives: Sequence[str] = ()) -> str:
         "slo": list(objectives),
     }
     return _text(["Estimated, not measured: good for rehearsing a sweep, not for judging a GPU."], data)
+
+
+def _spread(config: Configuration) -> dict[str, Any]:
+    """What pods of several nodes need beside: each of their GPUs its processors, and the time to read so much."""
+    if config.nodes == 1:
+        return {}
+    return {"workers": config.nodes, "cpu": 4 * config.gpus // config.nodes, "shm": "32Gi", "startup_s": 5400}
 
 
 def _accelerator(config: Configuration) -> dict[str, Any]:
@@ -83,7 +100,8 @@ def _flags(found: Candidate) -> dict[str, Any]:
         "quantization": config.model.quantization.name if config.model.quantized_at_start else None,
         "kv_cache_dtype": config.kv_cache_dtype,
     }
-    return {key: value for key, value in said.items() if value not in (None, "auto", 1) or key == "max_num_seqs"}
+    usual = {"tensor_parallel_size": 1, "pipeline_parallel_size": 1, "data_parallel_size": 1}
+    return {key: value for key, value in said.items() if value not in (None, "auto", usual.get(key))}
 
 
 def _expected(found: Candidate, asked: Asked) -> list[str]:
@@ -97,6 +115,13 @@ def _expected(found: Candidate, asked: Asked) -> list[str]:
         f"{one.output_tokens_per_second:.0f} output tokens/s and {one.requests_per_second:.2f} requests/s a replica,",
         f"KV cache {room.kv:.1f} GiB: {room.tokens} tokens.",
     ]
+    if found.config.nodes > 1:
+        lines += [
+            f"{placed(found.config)};",
+            f"{ASSUMED}.",
+            "Say under pods what the cluster calls its fast network, as in resources: {rdma/ib: 1} with capabilities:",
+            "[IPC_LOCK]; without it NCCL sends over TCP, which is slower by far.",
+        ]
     if found.cost:
         price = found.cost.price
         shown = f"{found.cost.per_million:.3g} {price.currency or ''}".strip()

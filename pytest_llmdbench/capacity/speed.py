@@ -6,8 +6,9 @@ B prefills and the steps of one answer. What the KV cache or the batch cannot ho
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, TypeAlias
 
 from pytest_llmdbench.capacity.configuration import Configuration
 from pytest_llmdbench.capacity.load import Load
@@ -15,20 +16,25 @@ from pytest_llmdbench.capacity.memory import memory
 from pytest_llmdbench.capacity.roofline import Roofline
 from pytest_llmdbench.errors import DeclarationError
 
-#: Mean errors against the measured rows, shares: what the ranges are made of. ``make bench`` prints them.
+#: How far an estimate may be wrong, shares: more than four of five engines that others timed are within.
 TPOT_ERROR: Final = 0.20
-TTFT_ERROR: Final = 0.50
-#: From the client to the scheduler and back with a token: HTTP, the tokenizer, the first event, seconds.
+TTFT_ERROR: Final = 0.45
+#: From the client to the scheduler and back with a token: HTTP, the first event, seconds.
 FRONT_S: Final = 0.03
+#: Turning a prompt into tokens, seconds a token: the tokenizers of Hugging Face make some 250,000 a second.
+TOKENIZE_S: Final = 4e-6
 #: Requests of like lengths end, and the next ones begin, in bunches: the share of the others that come just before.
 AHEAD: Final = 0.06
+#: A replica's speed with so many requests in flight.
+Closed: TypeAlias = "Callable[[float], Speed]"
 
 
 @dataclass(frozen=True, slots=True)
 class Speed:
     """What a replica does under a load, at its mean: seconds, tokens/s and requests/s of the whole replica.
 
-    ``concurrency`` are requests in flight, ``running`` those of them that have a place in the batch.
+    ``concurrency`` are requests in flight, ``running`` those of them that have a place in the batch. ``source`` is what
+    the estimate was made by, and the errors are shares by which it may be wrong.
     """
 
     ttft: float
@@ -42,21 +48,25 @@ class Speed:
     running: float
     #: Share of the time (0..1) that prompts take; answers take the rest.
     prefill_share: float
+    source: str = "roofline"
+    ttft_error: float = TTFT_ERROR
+    tpot_error: float = TPOT_ERROR
 
     @property
     def ttft_range(self) -> tuple[float, float]:
         """From to, seconds."""
-        return self.ttft * (1 - TTFT_ERROR), self.ttft * (1 + TTFT_ERROR)
+        return self.ttft * (1 - self.ttft_error), self.ttft * (1 + self.ttft_error)
 
     @property
     def tpot_range(self) -> tuple[float, float]:
         """From to, seconds."""
-        return self.tpot * (1 - TPOT_ERROR), self.tpot * (1 + TPOT_ERROR)
+        return self.tpot * (1 - self.tpot_error), self.tpot * (1 + self.tpot_error)
 
     @property
     def throughput_range(self) -> tuple[float, float]:
         """Output tokens per second, from to: a cycle is nearly all TPOT."""
-        return self.output_tokens_per_second / (1 + TPOT_ERROR), self.output_tokens_per_second / (1 - TPOT_ERROR)
+        tokens = self.output_tokens_per_second
+        return tokens / (1 + self.tpot_error), tokens / (1 - self.tpot_error)
 
 
 def speed(config: Configuration, load: Load) -> Speed:
@@ -65,10 +75,19 @@ def speed(config: Configuration, load: Load) -> Speed:
     Raises:
         DeclarationError: not one request has a place, or the replica cannot keep up with the rate (says what it can).
     """
-    room = places(config, load)
-    if load.rate is not None:
-        return _at_rate(config, load, room)
-    return _closed(Roofline(config), load, float(load.concurrency or 1), room)
+    room, line = places(config, load), Roofline(config)
+    return under(load, room * config.data_parallel_size, lambda in_flight: _closed(line, load, in_flight, room))
+
+
+def under(load: Load, most: float, closed: Closed) -> Speed:
+    """The speed under a concurrency or a rate, where ``most`` requests in flight have a place.
+
+    Raises:
+        DeclarationError: the replica cannot keep up with the rate.
+    """
+    if load.rate is None:
+        return closed(float(load.concurrency or 1))
+    return _at_rate(load, load.rate, most, closed)
 
 
 def saturated(config: Configuration, load: Load) -> Speed:
@@ -106,8 +125,11 @@ def _closed(line: Roofline, load: Load, in_flight: float, room: float) -> Speed:
     # A bunch shares steps, as far as these have room, and with them the reading of the weights.
     bunch = max(1.0, min(1 + AHEAD * (running - 1), line.config.tokens / load.computed))
     prompts = running * (line.prefill_s(bunch * load.computed, before) / bunch if bunch > 1 else prefill)
-    cycle = FRONT_S + prompts + steps * step
-    first = FRONT_S + min(prefill * (1 + AHEAD * (running - 1)), prompts) + (step / 2 if steps else 0.0)
+    front = FRONT_S + TOKENIZE_S * load.prompt_tokens
+    cycle = front + prompts + steps * step
+    # Half a step of the others until it begins, and then theirs is in the same step.
+    beside = 1.5 * step * (1 - 1 / running) if steps else 0.0
+    first = front + min(prefill * (1 + AHEAD * (running - 1)), prompts) + beside
     # Whoever has no place waits until one of the running is done.
     waits = max(0.0, each - running) * cycle / running
     per_second = copies * running / cycle
@@ -124,20 +146,19 @@ def _closed(line: Roofline, load: Load, in_flight: float, room: float) -> Speed:
     )
 
 
-def _at_rate(config: Configuration, load: Load, room: float) -> Speed:
+def _at_rate(load: Load, rate: float, most: float, closed: Closed) -> Speed:
     """As many in flight as the rate keeps there, by Little's law."""
-    line, rate = Roofline(config), load.rate or 0.0
-    most = _closed(line, load, room * config.data_parallel_size, room)
-    if rate > most.requests_per_second:
+    highest = closed(most).requests_per_second
+    if rate > highest:
         raise DeclarationError(
-            f"rate: {rate:g} requests/s are more than one replica does, {most.requests_per_second:.2g}; it takes "
-            f"{int(rate / most.requests_per_second) + 1} replicas"
+            f"rate: {rate:g} requests/s are more than one replica does, {highest:.2g}; it takes "
+            f"{int(rate / highest) + 1} replicas"
         )
-    low, high = 1e-6, room * config.data_parallel_size
+    low, high = 1e-6, most
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if _flow(line, load, middle, room) < rate else (low, middle)
-    found = _closed(line, load, max(1.0, high), room)
+        low, high = (middle, high) if _flow(middle, closed) < rate else (low, middle)
+    found = closed(max(1.0, high))
     return replace(
         found,
         requests_per_second=rate,
@@ -148,6 +169,6 @@ def _at_rate(config: Configuration, load: Load, room: float) -> Speed:
     )
 
 
-def _flow(line: Roofline, load: Load, in_flight: float, room: float) -> float:
+def _flow(in_flight: float, closed: Closed) -> float:
     """Requests per second with so many in flight; fewer than one is one that is not always there."""
-    return _closed(line, load, max(1.0, in_flight), room).requests_per_second * min(1.0, in_flight)
+    return closed(max(1.0, in_flight)).requests_per_second * min(1.0, in_flight)

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 
 from pytest_llmdbench.capacity.calibration import Compared
 from pytest_llmdbench.capacity.explore import Candidate, Exploration, by_cost, pareto
+from pytest_llmdbench.capacity.nodes import ASSUMED, placed
 from pytest_llmdbench.capacity.preflight import Finding
 from pytest_llmdbench.capacity.speed import Speed
+from pytest_llmdbench.capacity.started import Started
 from pytest_llmdbench.capacity.validation import Validation
 
 
@@ -67,14 +69,21 @@ def exploration_lines(found: Exploration, top: int) -> Iterator[str]:
         if any(id(one) in front for one in found.best[:top]):
             yield "  * no other is both faster (TPOT) and cheaper"
         yield from _prices(found.best[:top])
+        far = [one for one in found.best[:top] if one.config.nodes > 1]
+        yield from (f"  {one.label}: {placed(one.config)}" for one in far)
+        if far:
+            yield f"  {ASSUMED}"
     elif found.missing:
         near = min(found.missing, key=lambda one: (len(one.missed), one.speed.e2e))
         yield f"nothing meets the SLO; the nearest is {near.label} with {near.concurrency} at once:"
         yield f"  TTFT {near.speed.ttft * 1e3:.0f} ms, TPOT {near.speed.tpot * 1e3:.1f} ms; it misses {near.missed[0]}"
     for text in found.unknown:
         yield f"not estimated, so not asked for: {text}"
+    reasons: dict[str, list[str]] = {}
     for gpu, why in found.refused.items():
-        yield f"not on {gpu}: {why}"
+        reasons.setdefault(why, []).append(gpu)
+    for why, gpus in reasons.items():
+        yield f"not on {', '.join(gpus)}: {why}"
 
 
 def _table(shown: Sequence[Candidate], front: set[int]) -> Iterator[str]:
@@ -123,9 +132,27 @@ def comparison_lines(found: Sequence[Compared]) -> Iterator[str]:
     """Estimate beside log."""
     yield f"  {'':18}{'estimated':>14}{'log':>14}{'error':>9}"
     for one in found:
-        error = "" if one.error is None else f"{one.error:+.1%}"
-        digits = 2 if one.unit == "GiB" else 0 if one.unit == "tokens" else 1
-        yield f"  {one.name:18}{one.estimated:>14,.{digits}f}{one.measured:>14,.{digits}f}{error:>9}  {one.unit}"
+        estimated, measured, error = comparison_cells(one)
+        yield f"  {one.name:18}{estimated:>14}{measured:>14}{error:>9}  {one.unit}"
+
+
+def comparison_cells(one: Compared) -> tuple[str, str, str]:
+    """Estimated, measured, and by which share of what was measured the estimate is off; without the unit."""
+    digits = 2 if one.unit == "GiB" else 0 if one.unit == "tokens" else 1
+    # Without a minus before what is rounded to 0.
+    error = "" if one.error is None else f"{round(one.error, 3) + 0.0:+.1%}"
+    return f"{one.estimated:,.{digits}f}", f"{one.measured:,.{digits}f}", error
+
+
+def started_line(started: Started) -> str:
+    """``decode: KV cache 52.14 GiB, estimated 52.40 (+0.5%); concurrency ...``: what matters of a start."""
+    most = [one for one in started.compared if one.name in ("KV cache", "concurrency")]
+    told = []
+    for one in most or started.compared:
+        estimated, measured, error = comparison_cells(one)
+        unit = "" if one.unit == "requests" else f" {one.unit}"
+        told.append(f"{one.name} {measured}{unit}, estimated {estimated}" + (f" ({error})" if error else ""))
+    return f"{started.role}: {'; '.join(told)}"
 
 
 def finding_lines(found: Sequence[Finding]) -> Iterator[str]:

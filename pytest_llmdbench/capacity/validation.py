@@ -10,13 +10,16 @@ from pytest_llmdbench.capacity.configuration import V1, Configuration
 from pytest_llmdbench.capacity.gpus import known_gpus
 from pytest_llmdbench.capacity.memory import Memory, memory
 from pytest_llmdbench.capacity.models import known_architectures, quantized
+from pytest_llmdbench.capacity.nodes import NODES
 from pytest_llmdbench.capacity.placement import Broken, broken_rules, check_sizes, tensor_sizes
 
 Verdict = Literal["will start", "will not start", "uncertain"]
 
 #: Share of the memory that vLLM takes within which nobody can be sure: profiling runs differ by as much.
 MARGIN: Final = 0.03
-#: The same where these formulas were not checked: another architecture or engine, or no CUDA or ROCm device.
+#: The same for the engine before V1, whose releases differ in what they count of the driver's memory.
+_OLD_MARGIN: Final = 0.05
+#: The same where these formulas were not checked: another architecture, or no CUDA or ROCm device.
 _FOREIGN_MARGIN: Final = 0.15
 #: More is asking for trouble: the driver and other processes need the rest.
 _MOST_UTILIZATION: Final = 0.97
@@ -69,9 +72,10 @@ def validate(config: Configuration) -> Validation:
 
 
 def _verdict(config: Configuration, found: Memory) -> Verdict:
-    checked = config.model.architecture in known_architectures()
-    foreign = not checked or config.release < V1 or config.gpu.vendor not in ("nvidia", "amd")
-    margin = found.requested * (_FOREIGN_MARGIN if foreign else MARGIN)
+    old = config.release < V1
+    checked = config.model.architecture in known_architectures() and not (old and config.model.mla)
+    foreign = not checked or config.gpu.vendor not in ("nvidia", "amd")
+    margin = found.requested * (_FOREIGN_MARGIN if foreign else _OLD_MARGIN if old else MARGIN)
     if found.spare >= margin:
         return "will start"
     return "will not start" if found.spare < -margin else "uncertain"
@@ -116,8 +120,7 @@ def _fixes(config: Configuration) -> Iterator[Fix]:
         yield Fix("--kv-cache-dtype", "fp8", "half the bytes of a token in the KV cache")
     if config.release >= (0, 21) and not config.enforce_eager and _starts(replace(config, enforce_eager=True)):
         yield Fix("--enforce-eager", "", "no memory for CUDA graphs, and slower steps")
-    if (size := more_ranks(config)) is not None:
-        yield Fix("--tensor-parallel-size", str(size), f"{size} GPUs share the weights and the KV cache")
+    yield from _more_gpus(config)
     if config.model.quantization.name == "none" and config.gpu.capability >= 8.9:
         smaller = replace(config, model=quantized(config.model, "fp8"))
         if _starts(smaller):
@@ -129,12 +132,17 @@ def _fixes(config: Configuration) -> Iterator[Fix]:
             break
 
 
-def more_ranks(config: Configuration) -> int | None:
-    """The smallest tensor parallel size above the present one that starts; None where no split does."""
-    for size in tensor_sizes(config):
-        if size > config.tensor_parallel_size and _starts(replace(config, tensor_parallel_size=size)):
-            return size
-    return None
+def _more_gpus(config: Configuration) -> Iterator[Fix]:
+    """More ranks of the same node; where it is full, more nodes, which hold layers one after the other."""
+    gpu, here = config.gpu, config.tensor_parallel_size
+    for size in tensor_sizes(config, gpu.node):
+        if size > here and _starts(replace(config, tensor_parallel_size=size)):
+            yield Fix("--tensor-parallel-size", str(size), f"{size} GPUs share the weights and the KV cache")
+            return
+    for stages in NODES if here == config.gpus == gpu.node and gpu.nvlink else ():
+        if _starts(replace(config, pipeline_parallel_size=stages)):
+            yield Fix("--pipeline-parallel-size", str(stages), f"{stages} nodes hold the layers one after the other")
+            return
 
 
 def _longest(config: Configuration) -> int | None:
@@ -152,11 +160,14 @@ def _notes(config: Configuration) -> Iterator[str]:
     if config.model.architecture not in known_architectures():
         yield f"{config.model.architecture or 'the architecture'} is none that these formulas were checked on"
     if config.release < V1:
-        yield f"vLLM {config.version} has another engine than these formulas are of: its figures are rough"
+        rough = "rough" if config.model.mla else "less exact than of later ones"
+        yield f"vLLM {config.version} has the engine before V1: its figures are {rough}"
     if config.gpu.vendor not in ("nvidia", "amd"):
         yield f"{config.gpu.name}: {config.gpu.notes or 'the formulas are those of CUDA'}: its figures are rough"
     if config.model.quantization.compute == "fp8" and 0 < config.gpu.capability < 8.9:
         yield f"{config.gpu.name} keeps FP8 weights and computes in 16 bits"
+    if config.tensor_parallel_size > config.gpu.node:
+        yield f"a node has {config.gpu.node} {config.gpu.name}: tensor parallel ranks exchange over the network"
     if config.tensor_parallel_size > 1 and not config.gpu.nvlink:
         yield f"{config.gpu.name} has no NVLink: tensor parallel ranks exchange over PCIe"
     if not config.model.mla and config.tensor_parallel_size > config.model.kv_heads:

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from typing import Final
 
-from pytest_llmdbench.capacity.configuration import Configuration
+from pytest_llmdbench.capacity.configuration import V1, Configuration
+from pytest_llmdbench.capacity.packing import packed
 from pytest_llmdbench.capacity.parameters import Parameters, parameters
+from pytest_llmdbench.capacity.tensors import Tensor, held
 
-_VOCABULARY_PADDING = 64
+_VOCABULARY_PADDING: Final = 64
+#: FlashInfer's workspace for latent attention, taken when its module is loaded: since 0.12 with every such model.
+_LATENT_WORKSPACE: Final = 128 * 2**20
 
 
 def weights_bytes(config: Configuration, rank: int) -> float:
     """On a GPU of pipeline rank ``rank`` (0 is the first), bytes; the table of rotary positions included."""
-    model, count, tp = config.model, parameters(config.model), config.tensor_parallel_size
-    layers, moe = rank_layers(config, rank)
-    linear, expert = _bytes(config, model.quantization.linear_bits), _bytes(config, model.quantization.expert_bits)
-    # Once there are more ranks than KV heads, each holds a whole one.
-    kv = count.kv / min(tp, model.kv_heads)
-    attention = (count.attention - count.kv) / tp + kv + count.replicated
-    whole = layers * (attention * linear + (count.absorbed / tp + count.norms) * config.bytes)
-    whole += (layers - moe) * count.dense / tp * linear
-    whole += moe * (count.shared / tp * linear + count.router * config.bytes)
-    whole += moe * _experts(config, count) * expert
-    return whole + _ends(config, count, rank) + _rotary(config)
+    workspace = config.model.mla and config.gpu.vendor == "nvidia" and config.release >= (0, 12)
+    tables = config.model.rotary * config.bytes
+    return held(_tensors(config, rank)) + tables + (_LATENT_WORKSPACE if workspace else 0)
 
 
 def rank_layers(config: Configuration, rank: int) -> tuple[int, int]:
@@ -44,42 +42,79 @@ def rank_layers(config: Configuration, rank: int) -> tuple[int, int]:
     return sizes[rank], max(0, sizes[rank] - dense)
 
 
-def _experts(config: Configuration, count: Parameters) -> float:
-    """Parameters of one layer's experts on this GPU."""
-    experts = config.model.experts
+def _tensors(config: Configuration, rank: int) -> Iterator[Tensor]:
+    model, count, plain = config.model, parameters(config.model), config.bytes * 8
+    layers, moe = rank_layers(config, rank)
+    linear = _bits(config, model.quantization.linear_bits)
+    yield from _attention(config, count, layers, linear)
+    yield Tensor(count.norms, plain, layers, loose=True)
+    yield from _feed_forward(config, count.dense, layers - moe, linear)
+    yield from _feed_forward(config, count.shared, moe, linear)
+    yield Tensor(count.router, plain, moe)
+    yield from _experts(config, moe)
+    yield from _ends(config, count, rank)
+
+
+def _attention(config: Configuration, count: Parameters, layers: int, bits: float) -> Iterator[Tensor]:
+    model, tp = config.model, config.tensor_parallel_size
+    out = model.heads * (model.mla.value if model.mla else model.head_dim) * model.hidden
+    if model.mla:
+        yield Tensor(count.replicated, bits, layers)
+        yield Tensor((count.attention - out - count.absorbed) / tp, bits, layers)
+        yield Tensor(count.absorbed / tp, bits, layers)
+        yield Tensor(out / tp, bits, layers)
+        if config.release < V1:
+            # What decoding multiplies with was made ready in two products of matrices.
+            wide = model.heads * model.mla.kv_rank / tp
+            yield Tensor(wide * (model.mla.query_rank or model.hidden), bits, layers)
+            yield Tensor(wide * model.hidden, bits, layers)
+        elif model.quantization.linear_bits is not None:
+            # Decoding multiplies with the up-projection in the dtype; what is in the dtype already is not copied.
+            yield Tensor(count.absorbed / 2 / tp, config.bytes * 8, 2 * layers)
+        return
+    # Once there are more ranks than KV heads, each holds a whole one.
+    kv = count.kv / min(tp, model.kv_heads)
+    if model.linear or (model.global_kv_heads, model.global_head_dim) != (model.kv_heads, model.head_dim):
+        yield Tensor((count.attention - count.kv) / tp + kv, bits, layers, loose=True)
+        return
+    yield Tensor((count.attention - count.kv - out) / tp + kv, bits, layers)
+    yield Tensor(out / tp, bits, layers)
+
+
+def _feed_forward(config: Configuration, elements: float, layers: int, bits: float) -> Iterator[Tensor]:
+    """Up and gate are one tensor, down is another."""
+    matrices = 3 if config.model.gated_mlp else 2
+    one = elements / config.tensor_parallel_size / matrices
+    yield Tensor((matrices - 1) * one, bits, layers)
+    yield Tensor(one, bits, layers)
+
+
+def _experts(config: Configuration, layers: int) -> Iterator[Tensor]:
+    """Those of one layer on this GPU: up and gate of all of them are one tensor, down of all another."""
+    model, experts = config.model, config.model.experts
     if experts is None:
-        return 0.0
-    one = count.experts / experts.count
-    padded = config.model.quantization.padded
-    if padded:
-        one *= math.ceil(experts.width / padded) * padded / experts.width
-    if config.enable_expert_parallel:
-        return math.ceil(experts.count / config.expert_ranks) * one
-    return experts.count * one / config.expert_ranks
+        return
+    own = experts.count if not config.enable_expert_parallel else math.ceil(experts.count / config.expert_ranks)
+    width = experts.width if config.enable_expert_parallel else experts.width / config.expert_ranks
+    if model.quantization.name == "mxfp4":
+        yield from packed(config, own, math.ceil(width), layers)
+        return
+    bits, one = _bits(config, model.quantization.expert_bits), own * width * model.hidden
+    yield Tensor((2 if model.gated_mlp else 1) * one, bits, layers)
+    yield Tensor(one, bits, layers)
 
 
-def _ends(config: Configuration, count: Parameters, rank: int) -> float:
+def _ends(config: Configuration, count: Parameters, rank: int) -> Iterator[Tensor]:
     """Embedding on the first rank, head on the last, vision tower on the first."""
     model, tp, last = config.model, config.tensor_parallel_size, config.pipeline_parallel_size - 1
     padded = math.ceil(model.vocabulary / _VOCABULARY_PADDING) * _VOCABULARY_PADDING / model.vocabulary
-    held = 0.0
     if rank == 0:
-        held += count.embedding / tp * padded
-        held += count.vision / (1 if model.vision and model.vision.replicated else tp)
+        yield Tensor(count.embedding / tp * padded, config.bytes * 8)
+        shared = 1 if model.vision and model.vision.replicated else tp
+        yield Tensor(count.vision / shared, config.bytes * 8, loose=True)
     if rank == last and (not model.tied or last > 0):
-        held += count.head / tp * padded
-    return held * config.bytes
+        yield Tensor(count.head / tp * padded, config.bytes * 8)
 
 
-def _rotary(config: Configuration) -> float:
-    """Sines and cosines of all positions: one table for all layers, and Gemma 3 has another for its windows."""
-    model = config.model
-    if not model.rotary:
-        return 0.0
-    tables = 2 if "Gemma3" in model.architecture else 1
-    size = model.mla.rope if model.mla else model.head_dim
-    return float(tables * max(model.max_positions, config.length) * size * config.bytes)
-
-
-def _bytes(config: Configuration, bits: float | None) -> float:
-    return config.bytes if bits is None else bits / 8
+def _bits(config: Configuration, bits: float | None) -> float:
+    return config.bytes * 8 if bits is None else bits

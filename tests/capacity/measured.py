@@ -138,8 +138,8 @@ def timed() -> list[Timed]:
 def _timed(row: Mapping[str, str]) -> Timed:
     tp, pp, dp, ep = (int(row[name] or 1) for name in ("tp", "pp", "dp", "ep"))
     if dp == tp and ep == tp * dp:
-        # The rows' own names say tp4_ep4 with data parallel attention: four GPUs, each with all of the attention.
-        tp = 1
+        # Their names say tp4_ep4, and their times are those of the rows that say tensor and expert parallel alone.
+        dp = 1
     version = re.match(r"\d+\.\d+", row["engine_version"])
     prompt, output = int(row["isl"]), int(row["osl"])
     config = Configuration(

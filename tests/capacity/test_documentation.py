@@ -11,13 +11,18 @@ import pytest
 from pytest_llmdbench.capacity.main import main
 
 PAGE = (Path(__file__).parents[2] / "docs" / "capacity.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^\$ python -m pytest_llmdbench\.capacity (.+)$", PAGE, re.MULTILINE)
+COMMANDS = [
+    pytest.param(command, marks=[pytest.mark.aiconfigurator] if "aiconfigurator" in command else [])
+    for command in re.findall(r"^\$ llmdbench-explore (.+)$", PAGE, re.MULTILINE)
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_of_the_page_is_answered_with_a_yes(
     command: str, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if "aiconfigurator" in command:
+        pytest.importorskip("aiconfigurator_core")
     log = "INFO 11-20 10:00:00 [x.py:3] Model loading took 15.27 GiB memory and 3.2 seconds\n"
     (tmp_path / "vllm.log").write_text(log, encoding="utf-8")
     monkeypatch.chdir(tmp_path)

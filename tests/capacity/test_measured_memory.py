@@ -55,6 +55,13 @@ def test_kv_cache_is_within_three_percent_on_other_gpus() -> None:
     assert errors("kv_cache_gib", h100=False).mean <= 0.03
 
 
+def test_kv_cache_of_the_engine_before_v1_is_within_three_percent_as_well() -> None:
+    old = [row for row in ROWS if not row.same_engine]
+    assert len(old) >= 6
+    found = Errors.of((memory(row.config).kv, row.truth["kv_cache_gib"]) for row in old)
+    assert found.mean <= 0.03
+
+
 @pytest.mark.parametrize("column", ["kv_cache_tokens", "max_concurrency"])
 def test_tokens_and_concurrency_are_within_two_percent(column: str) -> None:
     assert errors(column).mean <= 0.02

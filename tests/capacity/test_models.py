@@ -117,6 +117,31 @@ def test_windows_that_a_config_json_is_silent_about_are_the_architectures_own(tm
     assert find_model(qwen).window_layers == 0
 
 
+def test_positions_are_stretched_as_the_config_json_says(tmp_path: Path) -> None:
+    yarn = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 32768}
+    model = find_model(config_json(tmp_path, max_position_embeddings=32768, rope_scaling=yarn))
+    assert model.max_positions == 131072
+    assert model.rotary == 131072 * model.head_dim
+    longer = find_model(
+        config_json(tmp_path, max_position_embeddings=4096, rope_scaling={"type": "linear", "factor": 2})
+    )
+    assert longer.max_positions == 8192
+    llama = {"rope_type": "llama3", "factor": 8.0}
+    assert find_model(config_json(tmp_path, max_position_embeddings=131072, rope_scaling=llama)).max_positions == 131072
+
+
+def test_gemma_3_has_a_stretched_table_and_one_for_its_windows(tmp_path: Path) -> None:
+    scaling = {"rope_type": "linear", "factor": 8.0}
+    shape = {"architectures": ["Gemma3ForConditionalGeneration"], "max_position_embeddings": 4096}
+    for written in (
+        {"rope_scaling": scaling},
+        {"rope_parameters": {"full_attention": scaling, "sliding_attention": {"rope_type": "default"}}},
+    ):
+        model = find_model(config_json(tmp_path, **shape, **written))
+        assert model.max_positions == 4096
+        assert model.rotary == 9 * 4096 * model.head_dim
+
+
 def test_the_dimensions_of_a_model_with_pictures_are_those_of_its_text(tmp_path: Path) -> None:
     vision = {"hidden_size": 1024, "num_hidden_layers": 24, "intermediate_size": 4096}
     (tmp_path / "config.json").write_text(
@@ -168,6 +193,9 @@ def test_a_gpu_goes_by_the_names_of_node_labels() -> None:
         {"torch_dtype": 16},
         {"kv_lora_rank": -3},
         {"n_routed_experts": 8},
+        {"rope_scaling": {"rope_type": "yarn", "factor": 1e300}},
+        {"rope_scaling": {"rope_type": "linear", "factor": "much"}},
+        {"rope_scaling": "yarn"},
     ],
 )
 def test_a_config_json_that_cannot_be_meant_is_refused_in_a_sentence(tmp_path: Path, changes: dict[str, Any]) -> None:

@@ -53,6 +53,7 @@ def test_a_model_that_fits_will_start_and_needs_no_fix() -> None:
         ("Qwen/Qwen3-32B", "h100", {}),
         ("google/gemma-3-27b-it", "A100-40GB", {}),
         ("deepseek-ai/DeepSeek-V3", "h200", {}),
+        ("deepseek-ai/DeepSeek-V3", "h100", {"tensor_parallel_size": 8}),
         ("Qwen/Qwen2.5-72B-Instruct", "h100", {"tensor_parallel_size": 2}),
         ("google/gemma-2-9b-it", "RTX-4090", {}),
     ],
@@ -64,6 +65,16 @@ def test_every_proposed_flag_makes_the_engine_start(model: str, gpu: str, flags:
         assert found.fixes
     for fix in found.fixes:
         assert validate(mended(config, fix)).verdict == "will start", str(fix)
+
+
+def test_where_a_node_is_full_the_next_one_takes_half_of_the_layers() -> None:
+    found = validate(engine("deepseek-ai/DeepSeek-V3", "h100", tensor_parallel_size=8))
+    assert [str(fix) for fix in found.fixes if "parallel" in fix.flag] == ["--pipeline-parallel-size 2"]
+
+
+def test_tensor_parallelism_over_nodes_is_noted() -> None:
+    notes = validate(engine("deepseek-ai/DeepSeek-V3", "h100", tensor_parallel_size=16)).notes
+    assert any("over the network" in note for note in notes)
 
 
 def test_a_length_that_does_not_fit_is_answered_with_the_length_that_does() -> None:

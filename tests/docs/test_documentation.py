@@ -64,7 +64,7 @@ def test_a_make_command_in_the_documentation_has_its_target(command: str) -> Non
 
 def test_every_other_command_in_the_documentation_is_known_to_these_tests() -> None:
     shown = [line for _, block in fenced("console") for line in block.splitlines() if line.startswith("$ ")]
-    assert {line.split()[1] for line in shown} <= {"pytest", "make", "curl", "python"}
+    assert {line.split()[1] for line in shown} <= {"pytest", "make", "curl", "pip", "python", "llmdbench-explore"}
 
 
 @pytest.mark.parametrize(("page", "text"), fenced("yaml"), ids=lambda value: None)

@@ -1,0 +1,23 @@
+"""What estimates the speed of an engine, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final, TypeAlias
+
+from pytest_llmdbench.capacity import aiconfigurator, speed
+from pytest_llmdbench.capacity.configuration import Configuration
+from pytest_llmdbench.capacity.load import Load
+
+#: The speed of one replica; raises DeclarationError where it cannot tell.
+Estimator: TypeAlias = Callable[[Configuration, Load], speed.Speed]
+
+ROOFLINE: Final = "roofline"
+ESTIMATORS: Final[Mapping[str, Estimator]] = {ROOFLINE: speed.speed, "aiconfigurator": aiconfigurator.speed}
+
+
+def estimator(name: str) -> Estimator:
+    """The one of :data:`ESTIMATORS`. Raises DeclarationError where it is not installed."""
+    if name != ROOFLINE:
+        aiconfigurator.require()
+    return ESTIMATORS[name]
