@@ -79,6 +79,11 @@ OPTIONS: Final = (
     Option("--llmd-extend-inconclusive", "number", "Run a load up to N times more, as long as nobody can tell", "N"),
     Option("--llmd-abort-doomed", "flag", "Give a load up as soon as it is proven that it cannot pass"),
     Option("--llmd-prices", "text", "A price table of GPUs, in place of the one that comes along", "FILE"),
+    Option(
+        "--llmd-store-corrections",
+        "flag",
+        "Keep by how much engines started with more or less KV cache than estimated, for later estimates",
+    ),
     Option("--llmd-summary", "text", "Write a summary in Markdown, as GitHub and GitLab show it beside a job", "FILE"),
     Option("--llmd-max-stacks", "number", "How many stacks may be up at once; -n auto starts no more workers", "N"),
     Option("--llmd-namespace", "text", "Namespace of the cluster. Default: the kubeconfig context's own", "NAME"),

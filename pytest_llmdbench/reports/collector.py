@@ -56,6 +56,7 @@ class RecordCollector(HtmlColumns):
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Write the table and, where cases ran, ``run.json``."""
+        from pytest_llmdbench.reports.started_engines import stack_starts, start_lines, store_lines
         from pytest_llmdbench.reports.terminal import stack_line, write_summary
         from pytest_llmdbench.results.store import write_json
         from pytest_llmdbench.stacks.ownership import StackOwner, stacks_of
@@ -67,12 +68,15 @@ class RecordCollector(HtmlColumns):
         replayed = self._bench.settings.get("from_results")
         folder = self._bench.folder if any(record.get("folder") for record in records) else None
         where = replayed or (str(folder) if folder else None)
-        write_summary(terminalreporter, records, stacks, where)
+        starts = stack_starts(records)
+        stored = list(store_lines(starts)) if self._bench.settings.get("store_corrections") else []
+        engines = start_lines(starts, verbose=self._bench.config.get_verbosity() > 0)
+        write_summary(terminalreporter, records, [*stacks, *engines, *stored], where)
         asked = self._bench.settings.get("summary")
         if records or asked:
             from pytest_llmdbench.reports.markdown import summary, write
 
-            for line in write(summary(records, stacks, where), asked):
+            for line in write(summary(records, [*stacks, *start_lines(starts), *stored], where), asked):
                 terminalreporter.write_line(line)
         if folder and not replayed:
             write_json(folder / "run.json", {"run": self._bench.run_id, "cases": self._records})

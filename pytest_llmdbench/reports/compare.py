@@ -100,12 +100,17 @@ def _runs(regression: Regression) -> str:
 
 
 def summary_lines(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
-    """A line for each case that was compared with a baseline, from its record."""
-    for record in records:
-        one = record.get("regression")
-        if one:
-            yield f"{one['outcome']}  {record['case']}: {one['reason']}"
-            yield from (f"  note: {note}" for note in one["notes"])
+    """A line for each case that was compared with a baseline, from its record; what several say is said once.
+
+    Recorded runs of one case are all compared at once, and each of them has that in its record.
+    """
+    said = {
+        (f"{one['outcome']}  {record['case']}: {one['reason']}", *(f"  note: {note}" for note in one["notes"])): None
+        for record in records
+        if (one := record.get("regression"))
+    }
+    for lines in said:
+        yield from lines
 
 
 def noise_lines(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:

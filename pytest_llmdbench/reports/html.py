@@ -32,8 +32,9 @@ class HtmlColumns:
     @pytest.hookimpl(optionalhook=True)
     def pytest_html_results_table_row(self, report: pytest.TestReport, cells: list[str]) -> None:
         """One cell for each of our columns, empty for tests that are not benchmarks."""
-        # pytest-html writes a test's name as it is; names of cases come from files.
-        cells[:] = [cell.replace(f">{report.nodeid}", f">{html.escape(report.nodeid)}") for cell in cells]
+        # pytest-html writes a test's name as it is; names of cases come from files. A long one has a place to break.
+        name = html.escape(report.nodeid).replace("::", "::<wbr>").replace("[", "<wbr>[")
+        cells[:] = [cell.replace(f">{report.nodeid}", f">{name}") for cell in cells]
         if self._has_columns:  # not where benchmarks were found only after the table was begun
             cells[2:2] = row_cells(getattr(report, "llmd", None) or {})
 

@@ -98,10 +98,14 @@ def _objective(one: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+#: What a judgement rests on where it is no number of requests.
+_BASES: Final = {"run": "the whole run", "reported": "what the load program reports"}
+
+
 def _rests_on(counts: Mapping[str, Any], basis: str) -> str:
     """``90 requests, worth 41, 2 bad``: what the judgement rests on."""
     said = [
-        f"{counts['requests']:,} requests" if isinstance(counts["requests"], int) else basis,
+        f"{counts['requests']:,} requests" if isinstance(counts["requests"], int) else _BASES.get(basis, basis),
         f"worth {counts['worth']:,.0f}" if isinstance(counts["worth"], int | float) else "",
         f"{counts['bad']:,} bad" if isinstance(counts["bad"], int) else "",
     ]

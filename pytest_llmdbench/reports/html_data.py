@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pytest_llmdbench.errors import LlmdError
+from pytest_llmdbench.reports.baseline_figure import baseline_figure
 from pytest_llmdbench.reports.comparison import Compared
 from pytest_llmdbench.reports.figures import Budget, figures
 from pytest_llmdbench.reports.hardware import hardware
 from pytest_llmdbench.reports.html_case import case_key
 from pytest_llmdbench.reports.html_more import more
+from pytest_llmdbench.reports.html_second import search_of
+from pytest_llmdbench.reports.search_figure import search_figure
 from pytest_llmdbench.reports.server_figure import server_figure
 from pytest_llmdbench.results.result import Result
 from pytest_llmdbench.results.store import read_result
@@ -56,8 +60,34 @@ def _read_case(found: Gathered, key: str, record: Mapping[str, Any], page: Path,
             charts = _charts(result, record.get("verdict") or {}, budget)
         except (OSError, ValueError, TypeError, LookupError, AttributeError, RuntimeError) as error:
             problem = f"There are no charts: what {folder.name} holds cannot be drawn: {error}"
+    try:
+        charts = _second(record) | charts
+    except (OSError, ValueError, TypeError, LookupError, AttributeError) as error:
+        problem = problem or f"There is no chart of the search or the baseline: {error}"
     found.hardware.update(hardware(folder))
     found.cases[key] = {**more(folder, result, problem, page, found.texts), "charts": charts}
+
+
+def _second(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Charts of what is said besides the SLO: the search for the highest rate, and the comparison with a baseline."""
+    charts: dict[str, Any] = {"baseline": baseline_figure(record.get("regression"))}
+    if search := search_of(record):
+        objectives = (record.get("verdict") or {}).get("objectives") or ()
+        # Runs of a search are beside each other, wherever their folder is now.
+        place = Path(record["folder"]).parent
+        names = [Path(str(point.get("folder") or "-")).name for point in search.get("curve") or ()]
+        charts["search"] = search_figure(search, objectives, [_judged(place / name) for name in names])
+    return {name: chart for name, chart in charts.items() if chart}
+
+
+def _judged(folder: Path) -> Sequence[Mapping[str, Any]]:
+    """The objectives in the verdict that was kept of a run; empty where that cannot be read."""
+    try:
+        kept = json.loads((folder / "verdict.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return ()
+    objectives = kept.get("objectives") if isinstance(kept, Mapping) else None
+    return objectives if isinstance(objectives, list) else ()
 
 
 def _charts(result: Result, verdict: Mapping[str, Any], budget: Budget) -> dict[str, Any]:

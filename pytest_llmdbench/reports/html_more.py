@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from pytest_llmdbench.capacity import FACT
 from pytest_llmdbench.reports.comparison import level_text
 from pytest_llmdbench.reports.figures import LATENCIES
 from pytest_llmdbench.reports.html_case import link
@@ -93,7 +94,9 @@ def _totals(result: Result) -> dict[str, str]:
 
 
 def _number(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else level_text(value)
+    if not isinstance(value, float):
+        return level_text(value)
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _command(case: Mapping[str, Any]) -> str:
@@ -111,6 +114,8 @@ def _facts(case: Mapping[str, Any], result: Result | None) -> Iterator[tuple[str
         for name, value in _mapping(known.get(part)).items():
             yield (str(name) if part == "versions" else f"{part} {name}".replace("_", " ")), level_text(value)
     for name, value in _mapping(case.get("stack_facts")).items():
+        if name == FACT:  # the page has a table of it
+            continue
         yield f"stack {name}".replace("_", " "), _number(value)
 
 

@@ -14,6 +14,7 @@ from pytest_llmdbench.reports.html_case import case_key, objective_word
 from pytest_llmdbench.reports.html_cells import ORDER
 from pytest_llmdbench.reports.html_data import Gathered
 from pytest_llmdbench.reports.page import render, style
+from pytest_llmdbench.reports.started_engines import stack_starts, start_tables
 from pytest_llmdbench.reports.units import show_margin
 
 #: Causes that the top of the page has room for.
@@ -30,6 +31,7 @@ def top(records: Sequence[Mapping[str, Any]], found: Gathered) -> str:
     outcomes = Counter(outcome_of(record) for record in records)
     words = [*ORDER[:-1], *sorted(set(outcomes) - set(ORDER))]
     troubled = [record for word in words if word != "PASS" for record in records if outcome_of(record) == word]
+    troubled += [record for record in records if outcome_of(record) == "PASS" and _regressed(record)]
     several = len(found.compared) > 1
     return render(
         "top.html",
@@ -39,6 +41,7 @@ def top(records: Sequence[Mapping[str, Any]], found: Gathered) -> str:
         facts={title: ", ".join(values) for title, values in _common(records, found).items() if values},
         causes=[_cause(record) for record in troubled[:_CAUSES]],
         further=max(0, len(troubled) - _CAUSES),
+        engines=start_tables(stack_starts(records)),
         across=several,
         effects=_effect_rows(found.compared) if several else [],
         treatments=_treatment_rows(found.compared) if several else None,
@@ -65,18 +68,28 @@ def _cause(record: Mapping[str, Any]) -> dict[str, Any]:
     verdict = record.get("verdict") or {}
     judged = [(objective_word(one), one) for one in verdict.get("objectives") or ()]
     missed = [one for word, one in judged if word in _TELLING.get(outcome_of(record), ())]
-    lines = str(verdict.get("reason") or record.get("error") or "").splitlines()
+    worse = _regressed(record)
+    # What meets its SLO and is worse than its baseline has failed for that.
+    alone = outcome_of(record) == "PASS"
+    lines = str((worse if alone else verdict.get("reason")) or record.get("error") or "").splitlines()
     return {
         "key": case_key(record),
         "case": str(record.get("case") or ""),
-        "outcome": outcome_of(record),
+        "outcome": "REGRESSION" if alone else outcome_of(record),
         "reason": shorten(lines[0], 240, placeholder=" …") if lines else "",
         "missed": [
             f"{one.get('objective')}: {one.get('shown') or objective_word(one).lower()}"
             + (f" ({margin})" if (margin := show_margin(one.get("margin"))) else "")
             for one in missed
-        ],
+        ]
+        + ([worse] if worse and not alone else []),
     }
+
+
+def _regressed(record: Mapping[str, Any]) -> str:
+    """In what a case is worse than its baseline; empty where it is not."""
+    said = record.get("regression") or {}
+    return str(said.get("reason") or "worse than the baseline") if said.get("outcome") == "REGRESSION" else ""
 
 
 def _title(name: str) -> str:

@@ -36,15 +36,26 @@ def test_the_curve_of_a_search_has_a_row_a_run() -> None:
         "rate": 12.5,
         "throughput": 12.1,
         "outcome": "PASS",
+        "met": True,
         "full": True,
         "requests": 300,
-        "values": {"ttft.p90": 0.2},
+        "values": {"ttft.p90": 0.2, "error_rate": 0.001, "goodput(ttft <= 1s)": 0.95},
     }
-    page = shown(
-        max_rate={"text": "12.5 requests/s", "runs": 5, "curve": [point, {**point, "rate": 20.0, "full": False}]}
-    )
-    for text in ("12.5 requests/s", "12.5/s", "20/s", "ttft.p90 0.2", "full", "short"):
+    unsound = {**point, "rate": 20.0, "full": False, "outcome": "INVALID", "met": False}
+    page = shown(max_rate={"text": "12.5 requests/s", "runs": 5, "curve": [point, unsound]})
+    for text in (
+        "12.5 requests/s", "12.5/s", "20/s", "ttft.p90 200 ms, error_rate 0.1%, goodput(ttft &lt;= 1s) 95%",
+        "<td>met</td><td>PASS</td><td>full</td>", "<td>not sound</td><td>INVALID</td><td>short</td>",
+    ):  # fmt: skip
         assert text in page, text
+
+
+def test_the_metrics_that_decide_come_first_and_have_a_star() -> None:
+    names = {"ttft.mean": ("REGRESSION", False), "ttft.p50": ("NO REGRESSION", True), "e2e.p99": ("REGRESSION", True)}
+    metrics = [{"metric": name, "outcome": word, "decides": decides} for name, (word, decides) in names.items()]
+    page = shown(regression={"outcome": "REGRESSION", "reason": "", "baseline": "main", "metrics": metrics})
+    places = [page.index(f"<td>{name}</td>") for name in ("e2e.p99 *", "ttft.p50 *", "ttft.mean")]
+    assert places == sorted(places)
 
 
 def test_names_from_elsewhere_are_escaped() -> None:

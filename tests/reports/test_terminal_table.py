@@ -11,6 +11,7 @@ from _pytest._io import TerminalWriter
 
 from pytest_llmdbench.declared.objective import parse_objective
 from pytest_llmdbench.reports.case_lines import MOST, case_lines, detail_lines
+from pytest_llmdbench.reports.compare import summary_lines
 from pytest_llmdbench.reports.terminal import WIDTH, write_summary
 from pytest_llmdbench.reports.units import shortened, show_energy, told_apart
 from pytest_llmdbench.verdicts.judged import Judged
@@ -202,3 +203,13 @@ def test_names_that_are_cut_are_still_told_apart(names: list[str]) -> None:
 
 def test_energy_is_told_in_the_unit_that_people_read() -> None:
     assert [show_energy(joules) for joules in (820.0, 41_230.0, 4.7e6)] == ["820 J", "41.2 kJ", "1.31 kWh"]
+
+
+def test_what_recorded_runs_of_one_case_are_against_a_baseline_is_said_once() -> None:
+    said = {"outcome": "REGRESSION", "reason": "ttft.p99 +16.1%", "notes": ["not as in the baseline: load"]}
+    records = [{"case": "chat", "regression": said} for _ in range(3)]
+    assert list(summary_lines(records)) == [
+        "REGRESSION  chat: ttft.p99 +16.1%",
+        "  note: not as in the baseline: load",
+    ]
+    assert len(list(summary_lines([*records, {"case": "code", "regression": said}]))) == 4

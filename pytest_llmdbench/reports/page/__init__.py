@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 #: The parts of the page's script, in the order they depend on each other.
-_SCRIPTS: Final = ("data.js", "draw.js", "case.js", "across.js", "table.js", "start.js")
+_SCRIPTS: Final = ("data.js", "draw.js", "search.js", "baseline.js", "case.js", "across.js", "table.js", "start.js")
 
 
 def render(template: str, **values: Any) -> str:

@@ -25,8 +25,12 @@ const acrossNode = (across, go) => {
   const throughput = select("Throughput", measures.filter((one) => !one[2]), "output_tokens_per_second");
   const effect = select("Effects on", measures, first);
 
+  // A legend that is a line a name needs its own room.
+  const tall = (names) => Math.min(640, Math.max(340, 250 + 20 * names.length));
+
   const tradeOff = {
     title: "Latency against throughput",
+    height: tall([...new Set(across.cases.map((one) => one.series))]),
     note: "The stages of a case are joined, and so are cases of one stack and workload that have one stage. Dotted: what no other point beats. Hollow: did not pass. Choose a point to see its case.",
     choose: (point) => point.customdata && go(point.customdata),
     build: () => {
@@ -78,6 +82,7 @@ const acrossNode = (across, go) => {
 
   const programs = {
     title: "Load programs side by side",
+    height: tall([...new Set(across.programs.flatMap((load) => load.cases.map((place) => across.cases[place].program)))]),
     note: "The same load on the same stack, sent by different programs.",
     choose: (point) => point.customdata && go(point.customdata),
     build: () => {

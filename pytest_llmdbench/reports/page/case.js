@@ -1,7 +1,5 @@
 // The charts of one case.
 
-const count = (number) => number.toLocaleString("en");
-
 const curvesChart = ({ curves, objectives }) => ({
   title: "Latencies: share of requests within a time",
   note: curves.some((one) => one.percentiles) ? "Curves with marks run through percentiles, the others through single requests. Dashed: bounds." : "All completed requests. Dashed: bounds; ring: the value that was judged, with its confidence interval.",
@@ -81,14 +79,14 @@ const serverChart = ({ lines, loaded }) => ({
     }));
     const shapes = loaded ? [{ type: "rect", xref: "x", yref: "paper", x0: loaded[0], x1: loaded[1], y0: 0, y1: 1, fillcolor: colour("shade"), line: { width: 0 }, layer: "below" }] : [];
     return { data, layout: { shapes, xaxis: { title: { text: "s after the first request" } }, yaxis: { title: { text: "requests" }, rangemode: "tozero" },
-      yaxis2: { overlaying: "y", side: "right", tickformat: ".2~p", rangemode: "tozero", showgrid: false, title: { text: "share" } }, margin: { l: 56, r: 60, t: 28, b: 44 } } };
+      yaxis2: { overlaying: "y", side: "right", tickmode: "auto", nticks: 6, tickformat: "~%", rangemode: "tozero", showgrid: false, title: { text: "share" } }, margin: { l: 56, r: 60, t: 28, b: 44 } } };
   },
 });
 
 const caseNode = (one, texts) => {
-  const { curves, load, requests, server } = one.charts;
+  const { search, baseline, curves, load, requests, server } = one.charts;
   const objectives = curves?.objectives ?? load?.objectives ?? [];
-  const charts = [curves && curvesChart(curves), load && loadChart(load), requests && requestsChart(requests, objectives), server && serverChart(server)];
+  const charts = [...(search ? searchCharts(search) : []), baseline && baselineChart(baseline), curves && curvesChart(curves), load && loadChart(load), requests && requestsChart(requests, objectives), server && serverChart(server)];
   const node = element("div", { class: "llmd-more" });
   if (charts.some(Boolean)) node.append(element("div", { class: "llmd-charts" }, ...charts.filter(Boolean).map(chart)));
   node.insertAdjacentHTML("beforeend", one.html);

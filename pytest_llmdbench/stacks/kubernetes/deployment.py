@@ -186,7 +186,8 @@ class KubernetesDeployment:
         if self._scenario.engine.kind != "vllm":
             return {STANDUP: standup_s}
         folder = self._session.wishes.folder / "startup" / stack.names.stack
-        return {STANDUP: standup_s, LOGS: startup_logs.save(stack.cluster, stack.rendered, folder, self._say)}
+        logs = startup_logs.save(stack.cluster, stack.rendered, folder, self._say)
+        return {STANDUP: standup_s, LOGS: logs, **startup_logs.compared(self._key, self._scenario, logs, self._say)}
 
     def _endpoint(self, stack: LiveStack, start: Mapping[str, Any]) -> Endpoint:
         from pytest_llmdbench.stacks.kubernetes.load_site import LoadSite

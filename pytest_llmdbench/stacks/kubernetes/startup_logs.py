@@ -1,10 +1,15 @@
-"""Keeps what engines said until they were ready: how they started can be read from it after their pods are gone."""
+"""Keeps what engines said until they were ready, and tells how far their memory is from what was estimated."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
+from pytest_llmdbench.capacity.corrections import default_file
+from pytest_llmdbench.capacity.started import facts_of_start, read_started
+from pytest_llmdbench.capacity.texts import started_line
+from pytest_llmdbench.declared.scenario import Scenario
 from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster, ClusterError
 from pytest_llmdbench.stacks.kubernetes.hide import hide_text
@@ -37,3 +42,18 @@ def save(cluster: Cluster, rendered: Rendered, folder: Path, say: Say) -> dict[s
             continue
         kept[expected.role] = str(file)
     return kept
+
+
+def compared(key: str, scenario: Scenario, logs: Mapping[str, str], say: Say) -> dict[str, Any]:
+    """The fact of a stack that sets the memory of its engines beside the estimate, and a line on each.
+
+    ``logs`` are what :func:`save` gave; empty where nothing is known that could be compared. Never raises.
+    """
+    try:
+        fact = facts_of_start(scenario, logs, default_file())
+    except Exception as error:  # whatever is wrong with an estimate, the stack is up
+        say(f"stack {key}: its memory could not be compared with the estimate: {error!r}")
+        return {}
+    for one in read_started(fact):
+        say(f"stack {key}, {started_line(one)}")
+    return fact
