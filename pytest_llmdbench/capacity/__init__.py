@@ -1,8 +1,9 @@
 """Configuration explorer: what fits on which GPUs, how fast it is, and what it costs, before anything is deployed.
 
-Pure: no network, no torch. Data flows one way: a model and a GPU (``models``, ``gpus``) with flags (``configuration``)
--> memory (``weights``, ``activation``, ``kv_cache``, ``memory``) -> verdict (``placement``, ``validation``)
--> speed (``roofline``) -> cost and ranking (``explore``) -> tables, JSON, HTML, scenario files.
+No torch, and no network but where ``hub`` is asked for. Data flows one way: a model and a GPU (``models``, ``gpus``)
+with flags (``configuration``) -> memory (``weights``, ``overhead``, ``kv_cache``, ``memory``) -> verdict
+(``placement``, ``validation``) -> speed (``roofline``, ``speed``, ``nodes``) -> cost and ranking (``cost``,
+``explore``) -> tables, JSON, HTML, scenario files (``texts``, ``answers``, ``page``, ``scenario_file``).
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def configuration_data(config: Configuration) -> dict[str, Any]:
         "gpu_memory_utilization": config.utilization,
         "block_size": config.block,
         "dtype": config.dtype,
-        "kv_cache_dtype": config.kv_cache_dtype,
+        "kv_cache_dtype": config.kv_type,
         "vllm": config.version,
     }
 

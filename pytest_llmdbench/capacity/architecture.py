@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pytest_llmdbench.capacity.quantization import NONE, Quantization
+from pytest_llmdbench.capacity.quantization import NONE, Fp8Cache, Quantization
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +87,8 @@ class Model:
     quantization: Quantization = NONE
     #: Whether the weights are quantized by vLLM, and not in the checkpoint.
     quantized_at_start: bool = False
+    #: The checkpoint's wish for a KV cache in FP8.
+    fp8_cache: Fp8Cache | None = None
     #: What the model card says, thousand millions of parameters; 0: nothing.
     published_b: float = 0.0
     source: str = ""

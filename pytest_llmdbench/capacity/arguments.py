@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Final
 
 from pytest_llmdbench.capacity.configuration import DEFAULT_VERSION, Configuration
-from pytest_llmdbench.capacity.corrections import corrected, default_file
+from pytest_llmdbench.capacity.corrections import check_file, corrected, default_file
 from pytest_llmdbench.capacity.estimators import ESTIMATORS, ROOFLINE, estimator
 from pytest_llmdbench.capacity.explore import Asked
 from pytest_llmdbench.capacity.gpus import find_gpu
-from pytest_llmdbench.capacity.load import Load
+from pytest_llmdbench.capacity.load import MOST_REQUESTS, MOST_TOKENS, Load
 from pytest_llmdbench.capacity.models import find_model
 from pytest_llmdbench.declared.objective import parse_objectives
 from pytest_llmdbench.errors import DeclarationError
@@ -46,7 +46,11 @@ def parser() -> argparse.ArgumentParser:
     check = commands.add_parser("check", help="will this engine start, and which flag mends it")
     _engine(check)
     _load(check)
-    check.add_argument("--scenario", metavar="FILE", help="check the engines of a scenario, in place of a model")
+    check.add_argument(
+        "--scenario",
+        metavar="FILE",
+        help="check the engines of a scenario, file or name, in place of a model (--gpu: on this GPU)",
+    )
     find = commands.add_parser("recommend", help="the cheapest or fastest GPUs and flags for a model and a load")
     find.add_argument("model", metavar="MODEL", help=_MODEL)
     _load(find)
@@ -121,6 +125,15 @@ def _search(command: argparse.ArgumentParser) -> None:
     command.add_argument("--html", metavar="FILE", help="write the explored space as a page that needs no network")
 
 
+def only_a_scenario(given: argparse.Namespace) -> None:
+    """Whether nothing is said beside a scenario that it says itself. Raises DeclarationError."""
+    plain = vars(parser().parse_args([given.command]))
+    for name, value in vars(given).items():
+        if value != plain[name] and name not in ("scenario", "gpu", "json"):
+            said = "MODEL" if name == "model" else f"--{name.replace('_', '-')}"
+            raise DeclarationError(f"{said}: the engines are those of the scenario; leave it out, or --scenario")
+
+
 def engine_of(given: argparse.Namespace, version: str | None = None) -> Configuration:
     """The engine that the options describe, of this release where they say none. Raises DeclarationError."""
     if not given.model or not given.gpu:
@@ -142,15 +155,21 @@ def engine_of(given: argparse.Namespace, version: str | None = None) -> Configur
 
 
 def corrections_of(given: argparse.Namespace) -> Path:
-    """The file of corrections."""
-    return Path(given.corrections).expanduser() if given.corrections else default_file()
+    """The file of corrections. Raises DeclarationError: one was named that is none."""
+    if not given.corrections:
+        return default_file()
+    file = Path(given.corrections).expanduser()
+    check_file(file, new=given.command == "compare" and given.store)
+    return file
 
 
 def load_of(given: argparse.Namespace) -> Load | None:
     """The load that the options describe; None where they say none. Raises DeclarationError."""
-    for name, value in (("rate", given.rate), ("concurrency", given.concurrency)):
-        if value is not None and not 0 < value < 1e9:
-            raise DeclarationError(f"--{name}: {value} is not possible; it is a number above 0")
+    if given.rate is not None and not 0 < given.rate < 1e9:
+        raise DeclarationError(f"--rate: {given.rate:g} is not possible; it is a number above 0 and below 1e9")
+    _within(given, "concurrency", 1, MOST_REQUESTS)
+    _within(given, "input-tokens", 1, MOST_TOKENS)
+    _within(given, "output-tokens", 1, MOST_TOKENS)
     prompt, output, shared = given.input_tokens, given.output_tokens, given.shared
     rate, concurrency = given.rate, given.concurrency
     if given.workload:
@@ -164,6 +183,11 @@ def load_of(given: argparse.Namespace) -> Load | None:
         if rate is None and concurrency is None:
             rate, concurrency = found.rate, found.concurrency
     if prompt is None and output is None:
+        for name in ("concurrency", "rate", "shared"):
+            if getattr(given, name) is not None:
+                raise DeclarationError(
+                    f"--{name} needs the lengths: --workload NAME, or --input-tokens and --output-tokens"
+                )
         return None
     if prompt is None or output is None:
         raise DeclarationError("--input-tokens and --output-tokens belong together: say both")
@@ -174,8 +198,8 @@ def load_of(given: argparse.Namespace) -> Load | None:
 
 def asked_of(given: argparse.Namespace) -> Asked:
     """The search that the options describe. Raises DeclarationError."""
-    if given.max_gpus is not None and not 1 <= given.max_gpus <= 64:
-        raise DeclarationError(f"--max-gpus: {given.max_gpus} is not possible; a replica has 1 to 64 GPUs")
+    _within(given, "max-gpus", 1, 64)
+    _within(given, "top", 1, 1000)
     if given.price_per_hour is not None and not 0 < given.price_per_hour < 1e6:
         raise DeclarationError(f"--price-per-hour: {given.price_per_hour} is not possible; it is a number above 0")
     model = find_model(given.model, given.quantization, hub=given.hub)
@@ -185,6 +209,10 @@ def asked_of(given: argparse.Namespace) -> Asked:
             f"--max-model-len: {length} is not possible; {model.name} has 1 to {model.max_positions}"
         )
     load = load_of(given)
+    if load is not None and length is not None and length < load.length:
+        raise DeclarationError(
+            f"--max-model-len: {length} is less than prompt and answer of the load together, {load.length:g} tokens"
+        )
     if load is None:
         raise DeclarationError("the load is needed: --workload NAME, or --input-tokens N and --output-tokens N")
     amount = given.workload or given.rate is not None or given.concurrency is not None
@@ -192,7 +220,7 @@ def asked_of(given: argparse.Namespace) -> Asked:
         model=model,
         load=load,
         objectives=parse_objectives(given.slo, "--slo"),
-        gpus=[find_gpu(name) for name in given.gpu],
+        gpus=list(dict.fromkeys(find_gpu(name) for name in given.gpu)),
         max_model_len=given.max_model_len,
         small_types=given.fp8,
         version=given.vllm,
@@ -204,3 +232,9 @@ def asked_of(given: argparse.Namespace) -> Asked:
         corrections=corrections_of(given),
         estimate=estimator(given.estimator),
     )
+
+
+def _within(given: argparse.Namespace, option: str, least: int, most: int) -> None:
+    value = getattr(given, option.replace("-", "_"))
+    if value is not None and not least <= value <= most:
+        raise DeclarationError(f"--{option}: {value:g} is not possible; it is a number from {least:,} to {most:,}")

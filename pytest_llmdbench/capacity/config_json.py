@@ -7,9 +7,11 @@ from typing import Any, Final
 
 from pytest_llmdbench.capacity.architecture import MLA, Experts, Linear, Model, Vision
 from pytest_llmdbench.capacity.fields import Fields
-from pytest_llmdbench.capacity.quantization import quantization_of_config
+from pytest_llmdbench.capacity.quantization import fp8_cache_of_config, quantization_config, quantization_of_config
 from pytest_llmdbench.errors import DeclarationError
 
+#: Where NVIDIA's Model Optimizer says what others say as ``quantization_config`` of the config.json.
+BESIDE: Final = "hf_quant_config.json"
 _MOST_LAYERS: Final = 2000
 _MOST_POSITIONS: Final = 100_000_000
 #: Architectures whose windows turn by another base, so have a table of their own.
@@ -54,6 +56,7 @@ def read_architecture(data: Mapping[str, Any], name: str) -> Model:
     linear = _linear(text, layers)
     if linear and window_layers + linear.layers > layers:
         raise DeclarationError(f"{name}: more layers with a window or linear attention than the {layers} there are")
+    small = quantization_config(whole.below("quantization_config") or text.below("quantization_config"))
     head_dim = text.count("head_dim", default=hidden // heads, least=1)
     global_head_dim = text.count("global_head_dim", default=head_dim, least=1)
     kv_heads = text.count("num_key_value_heads", default=heads, least=1)
@@ -91,9 +94,8 @@ def read_architecture(data: Mapping[str, Any], name: str) -> Model:
         experts=experts,
         linear=linear,
         vision=_vision(whole, architecture),
-        quantization=quantization_of_config(
-            whole.below("quantization_config") or text.below("quantization_config"), experts=experts is not None
-        ),
+        quantization=quantization_of_config(small, experts=experts is not None),
+        fp8_cache=fp8_cache_of_config(small),
         published_b=whole.number("params_b"),
         source=whole.text("source", default=f"config.json of {name}"),
     )

@@ -8,6 +8,7 @@ from typing import Final, TypeAlias
 
 from pytest_llmdbench.capacity.architecture import Model
 from pytest_llmdbench.capacity.gpus import Gpu
+from pytest_llmdbench.capacity.quantization import Fp8Cache
 from pytest_llmdbench.errors import DeclarationError, nearest
 
 Version: TypeAlias = tuple[int, int]
@@ -134,9 +135,20 @@ class Configuration:
         return bytes_of(self.dtype, "dtype")
 
     @property
+    def fp8_cache(self) -> Fp8Cache | None:
+        """The checkpoint's wish for a KV cache in FP8, where this engine heeds it: no flag says otherwise."""
+        asked = self.model.fp8_cache
+        return asked if asked and self.kv_cache_dtype == "auto" and self.release >= asked.since else None
+
+    @property
+    def kv_type(self) -> str:
+        """The type of the KV cache by vLLM's name; ``auto`` where it is that of the activations."""
+        return "fp8" if self.fp8_cache else self.kv_cache_dtype
+
+    @property
     def kv_bytes(self) -> int:
         """Bytes of an element of the KV cache."""
-        return self.bytes if self.kv_cache_dtype == "auto" else bytes_of(self.kv_cache_dtype, "kv_cache_dtype")
+        return self.bytes if self.kv_type == "auto" else bytes_of(self.kv_type, "kv_cache_dtype")
 
 
 def release_of(version: str) -> Version:

@@ -39,6 +39,23 @@ def default_file() -> Path:
     return user_data_path("llmdbench") / "capacity.json"
 
 
+def check_file(file: Path, *, new: bool) -> None:
+    """Whether a file that somebody named may hold corrections; ``new``: it may also be made.
+
+    Raises:
+        DeclarationError: it is not there, cannot be read, or is another file, which storing would write over.
+    """
+    if not file.exists() and new:
+        return
+    try:
+        text = file.read_bytes()
+    except OSError as error:
+        raise DeclarationError(f"{file}: cannot be read: {error.strerror}") from error
+    kept = _read(file)
+    if text.strip() not in (b"", b"{}") and not kept:
+        raise DeclarationError(f"{file}: is no file of corrections, as 'compare --store' keeps them")
+
+
 def corrected(config: Configuration, file: Path) -> Configuration:
     """The engine with what is known of it; as it was where nothing is, or the file cannot be read."""
     found = _read(file).get(_key(config))

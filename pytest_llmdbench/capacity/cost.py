@@ -39,12 +39,14 @@ class Cost:
 
 
 def price_of_gpu(name: str, table: str | None = None, per_hour: float | None = None) -> Price | None:
-    """The price of one GPU for an hour; None where nobody says it.
+    """The price of one GPU for an hour: ``per_hour``, or what the table says; None where nobody says it.
 
     Raises:
         DeclarationError: the table cannot be read.
     """
-    return price_of(Accelerator(product=name, prices=table, price_per_hour=per_hour))
+    if per_hour is not None:
+        return Price(per_hour, "the price that was given")
+    return price_of(Accelerator(product=name, prices=table))
 
 
 def cost(config: Configuration, load: Load, found: Speed, replicas: int, price: Price, served: float) -> Cost:

@@ -51,14 +51,9 @@ def read_scenario(path: Path) -> Scenario:
 
 def engines(scenario: Scenario) -> Iterator[Engine]:
     """The engines that are known, a role each."""
-    if scenario.deploy not in ("standalone", "modelservice") or scenario.engine.kind != "vllm":
-        return
-    product = scenario.accelerator.product
     try:
-        gpu = find_gpu(product) if product else None
+        gpu = gpu_of(scenario)
     except DeclarationError:
-        gpu = None
-    if gpu is None:
         return
     for role in _roles(scenario):
         pods = scenario.role(role)
@@ -69,6 +64,23 @@ def engines(scenario: Scenario) -> Iterator[Engine]:
             yield Engine(role, pods, _configuration(scenario, pods, gpu))
         except DeclarationError:
             continue
+
+
+def gpu_of(scenario: Scenario) -> Gpu:
+    """The GPU of a scenario's engines. Raises DeclarationError: it deploys no vLLM on a GPU, or on one nobody knows."""
+    if scenario.deploy not in ("standalone", "modelservice"):
+        raise DeclarationError(f"deploy: {scenario.deploy} starts no vLLM on a GPU of a cluster: nothing to check")
+    if scenario.engine.kind != "vllm":
+        raise DeclarationError(f"engine.kind: {scenario.engine.kind} is not vLLM: nothing to check")
+    if not scenario.accelerator.product:
+        raise DeclarationError("the scenario does not name its GPU: give --gpu, or set accelerator.product in it")
+    return find_gpu(scenario.accelerator.product)
+
+
+def on_gpu(scenario: Scenario, gpu: str) -> Scenario:
+    """The scenario on another GPU than it names."""
+    accelerator = scenario.accelerator.model_copy(update={"product": gpu})
+    return scenario.model_copy(update={"accelerator": accelerator})
 
 
 def _configuration(scenario: Scenario, pods: Pods, gpu: Gpu) -> Configuration:

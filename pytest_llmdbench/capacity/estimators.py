@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final, TypeAlias
 
 from pytest_llmdbench.capacity import aiconfigurator, speed
@@ -21,3 +21,11 @@ def estimator(name: str) -> Estimator:
     if name != ROOFLINE:
         aiconfigurator.require()
     return ESTIMATORS[name]
+
+
+def stated(speeds: Iterable[speed.Speed]) -> list[str]:
+    """What made these estimates, each with how far it may be wrong, in a few words."""
+    found = sorted({(one.source, one.tpot_error, one.ttft_error) for one in speeds})
+    return [
+        f"{source}: TPOT and throughput to about {tpot:.0%}, TTFT to about {ttft:.0%}" for source, tpot, ttft in found
+    ]

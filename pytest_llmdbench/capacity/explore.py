@@ -192,7 +192,7 @@ def _engines(asked: Asked, gpu: Gpu, nodes: int) -> Iterator[Configuration]:
     models = [model]
     if asked.small_types and gpu.fp8 and model.quantization.name == "none":
         models.append(quantized(model, "fp8"))
-    kv_types = ["auto", "fp8"] if asked.small_types and gpu.fp8 else ["auto"]
+    kv_types = ["auto", "fp8"] if asked.small_types and gpu.fp8 and not base.fp8_cache else ["auto"]
     for one in models:
         for kv in kv_types:
             config = replace(base, model=one, kv_cache_dtype=kv)

@@ -10,6 +10,7 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any, Final
 
+from pytest_llmdbench.capacity.config_json import BESIDE
 from pytest_llmdbench.errors import DeclarationError
 
 _TIMEOUT_S: Final = 10.0
@@ -19,15 +20,25 @@ _MOST_BYTES: Final = 4 * 2**20
 def fetch_config(name: str) -> Mapping[str, Any]:
     """Ask the hub (``HF_ENDPOINT``, with ``HF_TOKEN`` where it is set) for the config.json of ``OWNER/NAME``.
 
+    Where it is silent about its quantization, what a file beside it says is in its ``quantization_config``.
+
     Raises:
         DeclarationError: not a name of the hub, the hub cannot be reached or does not have it, or it is no JSON.
     """
     if not re.fullmatch(r"[\w.-]{1,96}/[\w.-]{1,96}", name) or ".." in name:
         raise DeclarationError(f"model: '{name:.120}' is not a name of the hub; these are like Qwen/Qwen3-8B")
+    data = _fetch(name, "config.json")
+    if data.get("quantization_config") is None:
+        data = {**data, "quantization_config": _fetch(name, BESIDE, needed=False) or None}
+    return data
+
+
+def _fetch(name: str, file: str, *, needed: bool = True) -> Mapping[str, Any]:
+    """One file of a model; empty where it is not there and not needed."""
     base = os.environ.get("HF_ENDPOINT") or "https://huggingface.co"
     if not base.startswith(("https://", "http://")):
         raise DeclarationError("HF_ENDPOINT is no address of a hub; it begins with https://")
-    request = urllib.request.Request(f"{base.rstrip('/')}/{name}/resolve/main/config.json")  # noqa: S310
+    request = urllib.request.Request(f"{base.rstrip('/')}/{name}/resolve/main/{file}")  # noqa: S310
     if token := os.environ.get("HF_TOKEN"):
         # The hub sends on to its stores, which have no business with the token.
         request.add_unredirected_header("Authorization", f"Bearer {token}")
@@ -37,6 +48,8 @@ def fetch_config(name: str) -> Mapping[str, Any]:
         data: Any = json.loads(raw) if len(raw) <= _MOST_BYTES else None
     except urllib.error.HTTPError as error:
         error.close()
+        if error.code == 404 and not needed:
+            return {}
         way = "the model is gated, so set HF_TOKEN" if error.code in (401, 403) else "check the name"
         raise DeclarationError(f"model: the hub answered {error.code} for '{name}': {way}") from error
     except (OSError, ValueError, RecursionError) as error:
@@ -44,5 +57,5 @@ def fetch_config(name: str) -> Mapping[str, Any]:
             f"model: the hub could not be asked for '{name}' ({error}); give a folder with its config.json"
         ) from error
     if not isinstance(data, dict):
-        raise DeclarationError(f"model: what the hub has for '{name}' is no config.json of a model")
+        raise DeclarationError(f"model: what the hub has for '{name}' is no {file} of a model")
     return data

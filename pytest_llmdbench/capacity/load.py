@@ -8,7 +8,9 @@ from typing import Final
 
 from pytest_llmdbench.errors import DeclarationError
 
-_MOST_TOKENS: Final = 100_000_000
+#: More are typing errors.
+MOST_TOKENS: Final = 100_000_000
+MOST_REQUESTS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +29,16 @@ class Load:
     def __post_init__(self) -> None:
         """Raise DeclarationError on what nobody can mean."""
         for name, value in (("prompt_tokens", self.prompt_tokens), ("output_tokens", self.output_tokens)):
-            if not 1 <= value <= _MOST_TOKENS:
-                raise DeclarationError(f"{name}: {value} is not possible; it is a number of tokens of at least 1")
+            if not 1 <= value <= MOST_TOKENS:
+                raise DeclarationError(f"{name}: {value:g} is not possible; it is a number from 1 to {MOST_TOKENS:,}")
         if not 0 <= self.shared < 1:
             raise DeclarationError(f"shared: {self.shared} is not possible; it is a share from 0 to below 1")
         if (self.concurrency is None) == (self.rate is None):
             raise DeclarationError("the load needs a concurrency or a rate, and one of them alone")
-        if self.concurrency is not None and not 1 <= self.concurrency <= 1_000_000:
-            raise DeclarationError(f"concurrency: {self.concurrency} is not possible; it is a number of at least 1")
+        if self.concurrency is not None and not 1 <= self.concurrency <= MOST_REQUESTS:
+            raise DeclarationError(
+                f"concurrency: {self.concurrency} is not possible; it is a number from 1 to {MOST_REQUESTS:,}"
+            )
         if self.rate is not None and not 0 < self.rate < math.inf:
             raise DeclarationError(f"rate: {self.rate} is not possible; it is a number of requests per second above 0")
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_llmdbench.capacity import arguments, texts
 from pytest_llmdbench.capacity.answers import exploration_data, speed_data, validation_data
-from pytest_llmdbench.capacity.estimators import ROOFLINE, estimator
+from pytest_llmdbench.capacity.estimators import ROOFLINE, estimator, stated
 from pytest_llmdbench.errors import DeclarationError, LlmdError
 
 if TYPE_CHECKING:
@@ -44,49 +44,73 @@ def _check(given: argparse.Namespace) -> Answer:
     from pytest_llmdbench.capacity.validation import validate
 
     if given.scenario:
-        return _check_scenario(given.scenario)
+        arguments.only_a_scenario(given)
+        return _check_scenario(given.scenario, given.gpu)
     config = arguments.engine_of(given)
     found = validate(config)
     data, lines = validation_data(found), list(texts.validation_lines(found))
     load = arguments.load_of(given)
-    if load is not None and found.verdict != "will not start":
-        fast = slowed(estimator(given.estimator)(config, load), config, load)
+    code = NO if found.verdict == "will not start" else YES
+    if load is not None and code == YES:
+        estimate = estimator(given.estimator)
+        try:
+            fast = slowed(estimate(config, load), config, load)
+        except DeclarationError as error:  # it starts, and does not carry this load
+            return NO, data | {"speed": None, "why_no_speed": str(error)}, [*lines, "", f"  no speed: {error}"]
         data["speed"] = speed_data(fast)
         lines += ["", *texts.speed_lines(fast), f"  by {fast.source}"]
-    return (NO if found.verdict == "will not start" else YES), data, lines
+    return code, data, lines
 
 
-def _check_scenario(name: str) -> Answer:
-    from pytest_llmdbench.capacity.engines import read_scenario
+def _check_scenario(name: str, gpu: str | None) -> Answer:
+    from pytest_llmdbench.capacity.engines import gpu_of, on_gpu, read_scenario
+    from pytest_llmdbench.capacity.models import find_model
     from pytest_llmdbench.capacity.preflight import check_scenario
     from pytest_llmdbench.declared.places import Places, shipped_root
 
-    found = check_scenario(read_scenario(Places([Path.cwd(), shipped_root()]).scenario(name)))
+    scenario = read_scenario(Places([Path.cwd(), shipped_root()]).scenario(name))
+    if gpu:
+        scenario = on_gpu(scenario, gpu)
+    # A standup judges what it knows; who asks is told what is missing.
+    gpu_of(scenario)
+    find_model(scenario.model.name)
+    found = check_scenario(scenario)
     data = [{"role": one.role, **validation_data(one.validation)} for one in found]
-    return (NO if any(one.fatal for one in found) else YES), data, texts.finding_lines(found)
+    code = NO if any(one.fatal for one in found) else YES if found else WRONG
+    return code, data, texts.finding_lines(found)
 
 
 def _recommend(given: argparse.Namespace) -> Answer:
     from pytest_llmdbench.capacity.explore import explore
-    from pytest_llmdbench.capacity.scenario_file import scenario_of
 
     found = explore(arguments.asked_of(given), given.rank)
     if given.html:
         from pytest_llmdbench.capacity.page import page
 
         _write(given.html, page(found))
-    if given.write_scenario:
-        if not found.best:
-            raise DeclarationError("no scenario was written: nothing that was tried meets what is asked for")
-        _write(given.write_scenario, scenario_of(found.best[0], found.asked))
     lines = [*texts.exploration_lines(found, given.top), *_estimated(found, given.estimator)]
-    return (YES if found.best else NO), exploration_data(found), lines
+    code = YES if found.best else NO
+    if given.write_scenario:
+        try:
+            _write_best(given.write_scenario, found)
+        except DeclarationError as error:  # what was found is an answer all the same
+            print(f"{arguments.PROGRAM}: no scenario was written: {error}", file=sys.stderr)
+            code = code or WRONG
+    return code, exploration_data(found), lines
+
+
+def _write_best(path: str, found: Exploration) -> None:
+    from pytest_llmdbench.capacity.scenario_file import scenario_of
+
+    if not found.best:
+        raise DeclarationError("nothing that was tried meets what is asked for")
+    _write(path, scenario_of(found.best[0], found.asked))
 
 
 def _estimated(found: Exploration, name: str) -> Iterator[str]:
     """What the speeds are from. They are never from two estimators: those would not be comparable."""
-    for source in sorted({one.speed.source for one in (*found.meeting, *found.missing)}):
-        yield f"estimated by {source}"
+    for text in stated(one.speed for one in (*found.meeting, *found.missing)):
+        yield f"estimated by {text}"
     if name != ROOFLINE:
         yield f"what {name} cannot estimate is left out, not estimated in another way"
 
@@ -127,17 +151,22 @@ def _compare(given: argparse.Namespace) -> Answer:
 def _models(_: argparse.Namespace) -> Answer:
     from pytest_llmdbench.capacity.models import known_models
 
-    return YES, known_models(), known_models()
+    names = sorted(known_models(), key=str.casefold)
+    return YES, names, names
 
 
 def _gpus(_: argparse.Namespace) -> Answer:
+    from pytest_llmdbench.capacity.cost import price_of_gpu
     from pytest_llmdbench.capacity.gpus import known_gpus
 
-    lines = [
-        f"{one.name:20} {one.memory_gib:7.2f} GiB  {one.bandwidth / 1e9:6.0f} GB/s  {one.product}"
-        for one in known_gpus()
-    ]
-    return YES, [asdict(one) for one in known_gpus()], lines
+    lines, data = [], []
+    for one in known_gpus():
+        price = price_of_gpu(one.name)
+        cost = f"{price.per_hour:6.3f} {price.currency} an hour ({price.date})" if price else "no price"
+        speed = f"{one.bandwidth / 1e9:6.0f} GB/s"
+        lines.append(f"{one.name:18} {one.memory_gib:7.2f} GiB {speed}  {cost:31}  {one.product}")
+        data.append(asdict(one) | {"price": asdict(price) if price else None})
+    return YES, data, lines
 
 
 def _write(path: str, text: str) -> None:

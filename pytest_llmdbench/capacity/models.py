@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_llmdbench.capacity.architecture import Model
-from pytest_llmdbench.capacity.config_json import read_architecture
-from pytest_llmdbench.capacity.quantization import KNOWN, quantization_of
+from pytest_llmdbench.capacity.config_json import BESIDE, read_architecture
+from pytest_llmdbench.capacity.quantization import KNOWN, NVIDIA_CACHE, quantization_of
 from pytest_llmdbench.declared.source import load_yaml
 from pytest_llmdbench.errors import DeclarationError, nearest
 
 SHIPPED: Final = Path(__file__).parents[1] / "data" / "models.yaml"
 #: A config.json is a few thousand bytes.
 _MOST_BYTES: Final = 4 * 2**20
+#: What makers themselves publish, and nothing with more bits.
+_OWN: Final = ("fp8", "mxfp4", "int4-experts")
 #: Endings of quantized checkpoints' names -> the quantization.
 _ENDINGS: Final = (
     (r"[-_.](?:fp8(?:[-_.]?(?:dynamic|block|kv|static|tensorwise))?)", "fp8"),
@@ -99,7 +101,7 @@ def _stems() -> Mapping[str, Model]:
     found: dict[str, Model] = {}
     for name, model in _shipped().items():
         # A checkpoint that is only there quantized is its own base.
-        if model.quantization.name in ("none", "mxfp4", "int4-experts"):
+        if model.quantization.name in ("none", *_OWN):
             found.setdefault(_stem(name), model)
     return found
 
@@ -119,9 +121,14 @@ def _copy(name: str) -> Model | None:
             if word == "fp8" and name.partition("/")[0] == base.name.partition("/")[0]:
                 # Makers publish FP8 with a scale for each block, others with one for each channel.
                 quantization = replace(quantization, block=128)
+            if word == "nvfp4" and base.experts and base.quantization.name in _OWN:
+                # In those that NVIDIA publishes of such models attention is as it was trained.
+                quantization = replace(quantization, linear_bits=None)
             # Copies are in the hub's format, whose vision tower is split; a maker's own may be held whole.
             vision = replace(base.vision, replicated=False) if base.vision else None
-            return replace(base, name=name, quantization=quantization, vision=vision, published_b=0.0)
+            nvidia = name.casefold().startswith("nvidia/") and word in ("fp8", "nvfp4")
+            cache = NVIDIA_CACHE if nvidia else None
+            return replace(base, name=name, quantization=quantization, fp8_cache=cache, vision=vision, published_b=0.0)
     return replace(_stems()[stem], name=name) if stem in _stems() else None
 
 
@@ -148,10 +155,9 @@ def _cached(name: str) -> Model | None:
 
 def _read(file: Path, name: str) -> Model:
     data = _json(file, name)
-    beside = file.with_name("hf_quant_config.json")
-    if "quantization_config" not in data and beside.is_file():
-        # Where checkpoints of NVIDIA's Model Optimizer say it.
-        data = data | {"quantization_config": _json(beside, name).get("quantization")}
+    beside = file.with_name(BESIDE)
+    if data.get("quantization_config") is None and beside.is_file():
+        data = data | {"quantization_config": _json(beside, name)}
     return read_architecture(data, name)
 
 

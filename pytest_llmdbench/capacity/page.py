@@ -9,12 +9,16 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Final
 
+from pytest_llmdbench.capacity.estimators import stated
 from pytest_llmdbench.capacity.explore import Candidate, Exploration, by_cost, pareto
 from pytest_llmdbench.capacity.memory import memory
 from pytest_llmdbench.capacity.texts import exploration_lines
 
 #: Engines whose memory is drawn, and whose points have a colour of their own.
 _SHOWN: Final = 20
+#: Plotly begins again after so many colours; those that share one differ in their marks.
+_COLOURS: Final = 10
+_MARKS: Final = ("circle", "diamond")
 _PARTS: Final = (
     ("weights", "weights"),
     ("activation", "activation"),
@@ -55,12 +59,8 @@ def page(found: Exploration) -> str:
 
 def _errors(found: Exploration) -> Iterator[str]:
     """How far the estimates may be wrong, and what made them."""
-    speeds = (one.speed for one in (*found.meeting, *found.missing))
-    for source, tpot, ttft in sorted({(one.source, one.tpot_error, one.ttft_error) for one in speeds}):
-        yield (
-            f"<p>Estimates by {html.escape(source)}: TPOT and throughput to about {tpot:.0%}, TTFT to about "
-            f"{ttft:.0%}.</p>"
-        )
+    for text in stated(one.speed for one in (*found.meeting, *found.missing)):
+        yield f"<p>Estimated by {html.escape(text)}.</p>"
 
 
 def _library() -> str:
@@ -75,7 +75,7 @@ def _memory_chart(best: Sequence[Candidate]) -> Mapping[str, Any]:
         {"type": "bar", "name": text, "x": names, "y": [round(getattr(room, part), 2) for room in rooms]}
         for part, text in _PARTS
     ]
-    layout = {"barmode": "stack", "yaxis": {"title": {"text": "GiB"}}, "margin": {"t": 10, "b": 140}}
+    layout = {"barmode": "stack", "yaxis": {"title": {"text": "GiB"}}, "margin": {"t": 40, "b": 140}}
     return {"data": bars, "layout": layout}
 
 
@@ -84,9 +84,10 @@ def _scatter(found: Exploration, value: Callable[[Candidate], float], title: str
     traces = [
         _trace("misses the SLO", found.missing, value, {"mode": "markers", "marker": {"color": "#bbb", "size": 5}})
     ]
-    for engine in found.best[:_SHOWN]:
+    for at, engine in enumerate(found.best[:_SHOWN]):
         points = sorted((one for one in found.meeting if one.label == engine.label), key=lambda one: one.concurrency)
-        traces.append(_trace(engine.label, points, value, {"mode": "lines+markers"}))
+        marker = {"symbol": _MARKS[at // _COLOURS]}
+        traces.append(_trace(engine.label, points, value, {"mode": "lines+markers", "marker": marker}))
     shown = {one.label for one in found.best[:_SHOWN]}
     rest = [one for one in found.meeting if one.label not in shown]
     traces.append(_trace("others", rest, value, {"mode": "markers", "marker": {"color": "#7a9", "size": 5}}))
@@ -96,7 +97,7 @@ def _scatter(found: Exploration, value: Callable[[Candidate], float], title: str
     layout = {
         "xaxis": {"title": {"text": "TPOT, ms"}, "type": "log"},
         "yaxis": {"title": {"text": title}, "type": "log"},
-        "margin": {"t": 10},
+        "margin": {"t": 40},
         "hovermode": "closest",
     }
     return {"data": [trace for trace in traces if trace["x"]], "layout": layout}

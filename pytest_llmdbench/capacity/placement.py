@@ -28,13 +28,13 @@ def check_sizes(config: Configuration) -> None:
         ("tensor_parallel_size", config.tensor_parallel_size, 1, _MOST_GPUS),
         ("pipeline_parallel_size", config.pipeline_parallel_size, 1, _MOST_GPUS),
         ("data_parallel_size", config.data_parallel_size, 1, _MOST_GPUS),
-        ("max_model_len", config.length, 1, 100_000_000),
-        ("max_num_seqs", config.max_num_seqs or 1, 1, 1_000_000),
-        ("max_num_batched_tokens", config.max_num_batched_tokens or 1, 1, 100_000_000),
-        ("block_size", config.block, 1, 4096),
+        ("max_model_len", config.max_model_len, 1, 100_000_000),
+        ("max_num_seqs", config.max_num_seqs, 1, 1_000_000),
+        ("max_num_batched_tokens", config.max_num_batched_tokens, 1, 100_000_000),
+        ("block_size", config.block_size, 1, 4096),
     )
     for flag, value, least, most in limits:
-        if not least <= value <= most:
+        if value is not None and not least <= value <= most:
             raise DeclarationError(f"{flag}: {value} is not possible; it is a whole number from {least} to {most}")
     given = config.gpu_memory_utilization
     if given is not None and not 0 < given <= 1:

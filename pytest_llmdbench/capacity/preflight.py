@@ -34,7 +34,7 @@ class Finding:
         """One sentence, with the ways out."""
         found = self.validation
         flags = "vllm" if self.role == "pods" else f"{self.role}.vllm"
-        ways = "; or ".join(f"{_key(fix.flag, flags)}: {fix.value or 'true'} ({fix.why})" for fix in found.fixes[:4])
+        ways = "; or ".join(f"{_said(fix, flags)} ({fix.why})" for fix in found.fixes[:4])
         mend = f". Set {ways}" if ways else ""
         return (
             f"{found.config.model.name} on {found.config.gpus} x {found.config.gpu.name} ({self.role}) "
@@ -70,6 +70,12 @@ def _too_few_gpus(pods: Pods) -> Broken | None:
 def _with(found: Validation, broken: Broken) -> Validation:
     fix = Fix(broken.flag, broken.value or "", broken.why)
     return replace(found, verdict="will not start", why=broken.why, broken=[broken], fixes=[fix])
+
+
+def _said(fix: Fix, flags: str) -> str:
+    """A fix as the keys of a scenario."""
+    said = f"{_key(fix.flag, flags)}: {fix.value or 'true'}"
+    return f"{said} and {_said(fix.also, flags)}" if fix.also else said
 
 
 def _key(flag: str, flags: str) -> str:

@@ -1,10 +1,10 @@
-"""How weights are quantized: bits a parameter, which parts, and in what the products are computed."""
+"""How weights are quantized: bits a parameter, which parts, what the products are computed in; and an FP8 KV cache."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pytest_llmdbench.capacity.fields import Fields
 from pytest_llmdbench.errors import DeclarationError, nearest
@@ -25,6 +25,22 @@ class Quantization:
     compute: Compute = "native"
     block: int = 0
 
+
+@dataclass(frozen=True, slots=True)
+class Fp8Cache:
+    """A checkpoint's wish for a KV cache in FP8: the first release of vLLM that heeds it, and how it is known."""
+
+    since: tuple[int, int]
+    why: str = "as the checkpoint asks"
+
+
+#: Beginnings of methods that have one. vLLM resolves ``auto`` by what Model Optimizer wrote (vllm-project/vllm#30785;
+#: not method ``fp8``), and an attention layer takes that of llm-compressor (#30141).
+_CACHES: Final = {"modelopt": Fp8Cache((0, 14)), "compressed-tensors": Fp8Cache((0, 15))}
+#: That of a checkpoint which is known by its name alone.
+NVIDIA_CACHE: Final = Fp8Cache(
+    (0, 14), "as NVIDIA's quantized checkpoints nearly all ask (vLLM's --kv-cache-dtype bfloat16 where one does not)"
+)
 
 NONE: Final = Quantization("none")
 _FP8: Final = Quantization("fp8", 8, 8, "fp8")
@@ -67,6 +83,37 @@ def quantization_of(word: str) -> Quantization:
     if found is None:
         raise DeclarationError(f"quantization: '{word}' is not known; {nearest(word.lower(), KNOWN)}")
     return found
+
+
+def quantization_config(config: Fields | None) -> Fields | None:
+    """A ``quantization_config`` with what Model Optimizer writes one level lower brought up.
+
+    Raises:
+        DeclarationError: what is there is not keys and values.
+    """
+    inner = config.below("quantization") if config else None
+    if config is None or inner is None:
+        return config
+    said: dict[str, Any] = {key: value for key, value in inner.data.items() if value is not None}
+    return Fields({"quant_method": "modelopt", "quant_algo": "none", **config.data, **said}, config.name)
+
+
+def fp8_cache_of_config(config: Fields | None) -> Fp8Cache | None:
+    """The KV cache in FP8 that a ``quantization_config`` asks for, of a method where vLLM heeds it.
+
+    Raises:
+        DeclarationError: the method is no text.
+    """
+    method = config.text("quant_method").lower() if config else ""
+    found = next((cache for beginning, cache in _CACHES.items() if method.startswith(beginning)), None)
+    if config is None or found is None:
+        return None
+    asked = config.data.get("kv_cache_scheme") or config.data.get("kv_cache_quant_algo")
+    if isinstance(asked, Mapping):
+        fp8 = asked.get("num_bits") == 8 and asked.get("type") == "float" and not asked.get("dynamic")
+    else:
+        fp8 = isinstance(asked, str) and asked.lower() == "fp8"
+    return found if fp8 else None
 
 
 def quantization_of_config(config: Fields | None, *, experts: bool) -> Quantization:

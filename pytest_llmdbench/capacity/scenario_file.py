@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Final
 
 from pytest_llmdbench.capacity.configuration import DEFAULT_VERSION, Configuration
@@ -29,12 +30,12 @@ def scenario_of(found: Candidate, asked: Asked) -> str:
     config = found.config
     if config.gpu.vendor not in ("nvidia", "amd"):
         raise DeclarationError(f"{config.gpu.name}: vLLM publishes no image for it; leave it out with --gpu")
-    if config.model.name.startswith(("/", ".", "~")):
+    if config.model.name.startswith(("/", ".", "~")) or Path(config.model.name).exists():
         raise DeclarationError(f"{config.model.name} is a path on this machine; a scenario needs the model's name")
     if config.nodes > 1 and config.pipeline_parallel_size > 1:
         raise DeclarationError(
-            f"{found.label}: no scenario was written, for it can say data parallel copies over several nodes "
-            "(pods.workers) and not pipeline stages. --gpu with a GPU of more memory, or --fp8, may do with one node"
+            f"{found.label}: a scenario can say data parallel copies over several nodes (pods.workers) and not "
+            "pipeline stages; --gpu with a GPU of more memory, or --fp8, may do with one node"
         )
     weights = sum(weights_bytes(config, rank) for rank in range(config.pipeline_parallel_size)) / 2**30
     copies = config.data_parallel_size // config.nodes

@@ -9,7 +9,7 @@ from pytest_llmdbench.capacity.configuration import Configuration
 from pytest_llmdbench.capacity.gpus import find_gpu
 from pytest_llmdbench.capacity.memory import memory
 from pytest_llmdbench.capacity.models import find_model
-from pytest_llmdbench.capacity.placement import check_sizes
+from pytest_llmdbench.capacity.placement import broken_rules, check_sizes
 from pytest_llmdbench.capacity.roofline import Roofline
 from pytest_llmdbench.capacity.speed import FRONT_S
 from pytest_llmdbench.errors import DeclarationError
@@ -32,9 +32,13 @@ def simulator_like(config: Configuration) -> SimulatorConfig:
     Raises:
         DeclarationError: the engine would not start.
     """
+    name = f"{config.model.name} does not start on {config.gpu.name}, so there is nothing to simulate"
+    if broken := broken_rules(config):
+        way = f"; {broken[0].flag} {broken[0].value} mends it" if broken[0].value else ""
+        raise DeclarationError(f"{name}: {broken[0].why}{way}")
     room, line = memory(config), Roofline(config)
     if room.spare < 0:
-        raise DeclarationError(f"{config.model.name} does not start on {config.gpu.name}: nothing to simulate")
+        raise DeclarationError(f"{name}: it has not the memory; 'llmdbench-explore check' tells which flags mend it")
     one, many = (line.decode_s(number, _CONTEXT) for number in (1, _SEQUENCES))
     slope = max(0.0, (many - one) / (_SEQUENCES - 1))
     copies = config.data_parallel_size

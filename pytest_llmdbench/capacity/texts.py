@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pytest_llmdbench.capacity.calibration import Compared
+from pytest_llmdbench.capacity.configuration import Configuration
 from pytest_llmdbench.capacity.explore import Candidate, Exploration, by_cost, pareto
 from pytest_llmdbench.capacity.nodes import ASSUMED, placed
 from pytest_llmdbench.capacity.preflight import Finding
@@ -33,6 +34,7 @@ def validation_lines(found: Validation) -> Iterator[str]:
     if room.kv > 0:
         yield f"  KV cache, tokens             {room.tokens:8,d}"
         yield f"  requests of {config.length:,} tokens: {room.concurrency:.2f}"
+    yield from (f"  {line}" for line in _cache(config))
     yield f"  batch: {config.sequences} sequences, {config.tokens} tokens a step"
     for note in found.notes:
         yield f"  note: {note}"
@@ -69,6 +71,7 @@ def exploration_lines(found: Exploration, top: int) -> Iterator[str]:
         if any(id(one) in front for one in found.best[:top]):
             yield "  * no other is both faster (TPOT) and cheaper"
         yield from _prices(found.best[:top])
+        yield from (f"  {line}" for line in _cache(found.best[0].config))
         far = [one for one in found.best[:top] if one.config.nodes > 1]
         yield from (f"  {one.label}: {placed(one.config)}" for one in far)
         if far:
@@ -84,6 +87,12 @@ def exploration_lines(found: Exploration, top: int) -> Iterator[str]:
         reasons.setdefault(why, []).append(gpu)
     for why, gpus in reasons.items():
         yield f"not on {', '.join(gpus)}: {why}"
+
+
+def _cache(config: Configuration) -> Iterator[str]:
+    """What nobody asked for by a flag."""
+    if config.fp8_cache:
+        yield f"KV cache in FP8, {config.fp8_cache.why}"
 
 
 def _table(shown: Sequence[Candidate], front: set[int]) -> Iterator[str]:

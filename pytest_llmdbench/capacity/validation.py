@@ -21,21 +21,27 @@ MARGIN: Final = 0.03
 _OLD_MARGIN: Final = 0.05
 #: The same where these formulas were not checked: another architecture, or no CUDA or ROCm device.
 _FOREIGN_MARGIN: Final = 0.15
+#: An engine of shorter requests is not worth more GPUs, tokens.
+_SHORT: Final = 4096
+#: A GPU has more memory than another where it has that much of the other's: drivers differ by less.
+_LARGER: Final = 1.05
 #: More is asking for trouble: the driver and other processes need the rest.
 _MOST_UTILIZATION: Final = 0.97
 
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """A flag with the value that makes the engine start, and what that does."""
+    """A flag with the value that makes the engine start, alone or with another one, and what that does."""
 
     flag: str
     value: str
     why: str
+    also: Fix | None = None
 
     def __str__(self) -> str:
-        """As one writes it: ``--max-model-len 26000``."""
-        return f"{self.flag} {self.value}"
+        """As one writes it on the command line: ``--max-model-len 26000``."""
+        flag = "--gpu" if self.flag == "accelerator.product" else self.flag
+        return f"{flag} {self.value} {self.also or ''}".rstrip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,15 +73,21 @@ def validate(config: Configuration) -> Validation:
     if broken:
         verdict, why = "will not start", broken[0].why
     elif verdict != "will start":
-        fixes = list(_fixes(config))
-    return Validation(config, found, verdict, why, broken, fixes, list(_notes(config)))
+        fixes = list(_fixes(config)) or list(_two_fixes(config))
+    notes = [] if splits else ["the memory is that of one GPU with the whole model, as it cannot be split so"]
+    return Validation(config, found, verdict, why, broken, fixes, [*notes, *_notes(config)])
 
 
-def _verdict(config: Configuration, found: Memory) -> Verdict:
+def _margin(config: Configuration, found: Memory) -> float:
+    """GiB by which nobody can be sure."""
     old = config.release < V1
     checked = config.model.architecture in known_architectures() and not (old and config.model.mla)
     foreign = not checked or config.gpu.vendor not in ("nvidia", "amd")
-    margin = found.requested * (_FOREIGN_MARGIN if foreign else _OLD_MARGIN if old else MARGIN)
+    return found.requested * (_FOREIGN_MARGIN if foreign else _OLD_MARGIN if old else MARGIN)
+
+
+def _verdict(config: Configuration, found: Memory) -> Verdict:
+    margin = _margin(config, found)
     if found.spare >= margin:
         return "will start"
     return "will not start" if found.spare < -margin else "uncertain"
@@ -93,7 +105,7 @@ def _why(config: Configuration, found: Memory, verdict: Verdict) -> str:
             f"{found.kv:.1f} GiB of KV cache hold {found.tokens:,} tokens: "
             f"{found.concurrency:.1f} requests of {config.length:,}"
         )
-    doubt = " (the estimate is not more exact than that)" if verdict == "uncertain" else ""
+    doubt = f", give or take {_margin(config, found):.2f}" if verdict == "uncertain" else ""
     return (
         f"one request of {config.length:,} tokens needs {found.request:.2f} GiB of KV cache, and there are about "
         f"{found.kv:.2f}{doubt}"
@@ -127,7 +139,7 @@ def _fixes(config: Configuration) -> Iterator[Fix]:
             yield Fix("--quantization", "fp8", "half the bytes of a weight; check the quality of the answers")
     larger = sorted((one for one in known_gpus() if one.vendor == config.gpu.vendor), key=lambda one: one.memory_gib)
     for gpu in larger:
-        if gpu.memory_gib > config.total_gib and _starts(replace(config, gpu=gpu, memory_gib=None)):
+        if gpu.memory_gib > _LARGER * config.total_gib and _starts(replace(config, gpu=gpu, memory_gib=None)):
             yield Fix("accelerator.product", gpu.product, "a GPU with more memory")
             break
 
@@ -142,6 +154,22 @@ def _more_gpus(config: Configuration) -> Iterator[Fix]:
     for stages in NODES if here == config.gpus == gpu.node and gpu.nvlink else ():
         if _starts(replace(config, pipeline_parallel_size=stages)):
             yield Fix("--pipeline-parallel-size", str(stages), f"{stages} nodes hold the layers one after the other")
+            return
+
+
+def _two_fixes(config: Configuration) -> Iterator[Fix]:
+    """Where no flag is enough alone: the fewest GPUs of a node with the longest request there, or more whole nodes."""
+    sizes = [size for size in tensor_sizes(config, config.gpu.node) if size > config.tensor_parallel_size]
+    for size in sizes:
+        length = _longest(replace(config, tensor_parallel_size=size))
+        if length is not None and length >= _SHORT:
+            why = f"{size} GPUs share the weights and the KV cache, and this is the longest request that they hold"
+            yield Fix("--tensor-parallel-size", str(size), why, Fix("--max-model-len", str(length), why))
+            return
+    for stages in NODES if sizes and config.gpu.nvlink else ():
+        if _starts(replace(config, tensor_parallel_size=sizes[-1], pipeline_parallel_size=stages)):
+            why = f"{sizes[-1]} GPUs of a node share each layer, and {stages} nodes hold the layers one after the other"
+            yield Fix("--tensor-parallel-size", str(sizes[-1]), why, Fix("--pipeline-parallel-size", str(stages), why))
             return
 
 

@@ -34,6 +34,7 @@ SHAPES: Final = (
     ),
     Shape(["spec.data.0.prompt_tokens"], "spec.data.0.output_tokens"),
     Shape(["random-input-len"], "random-output-len"),
+    Shape(["isl"], "osl"),
     Shape(
         ["prefix-repetition-prefix-len", "prefix-repetition-suffix-len"],
         "prefix-repetition-output-len",

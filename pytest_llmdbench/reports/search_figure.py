@@ -17,9 +17,9 @@ def search_figure(
 ) -> dict[str, Any] | None:
     """Every run of a search at its rate, with a chart an objective; None where no run measured anything.
 
-    ``found`` is what ``RateFound.to_json`` gives, ``objectives`` are those of the case's verdict, and ``judged`` those
-    of the verdict of each run of the curve, which have its intervals; empty where that is not known. Rates in requests
-    a second, times in seconds, shares 0..1.
+    ``found`` is what ``RateFound.to_json`` gives, ``objectives`` are those of the case's verdict. ``judged`` has for
+    each run of the curve, in its order, the objectives of that run's verdict, which have the intervals; none where the
+    verdict is not known. Rates in requests a second, times in seconds, shares 0..1.
     """
     points = [
         (point, known)

@@ -49,9 +49,12 @@ def _engines(facts: Any) -> Sequence[Started]:
 
 def start_lines(starts: Sequence[StackStart], *, verbose: bool = False) -> Iterator[str]:
     """A line for each engine: KV cache and concurrency; ``verbose`` with a table of all that is known below it."""
-    for one in starts:
-        from pytest_llmdbench.capacity.texts import comparison_lines, started_line
+    if not starts:
+        return
+    # Only now: most stacks say no word of it.
+    from pytest_llmdbench.capacity.texts import comparison_lines, started_line
 
+    for one in starts:
         for engine in one.engines:
             yield f"stack {one.stack}, {started_line(engine)}"
             if verbose:
@@ -61,10 +64,12 @@ def start_lines(starts: Sequence[StackStart], *, verbose: bool = False) -> Itera
 
 def start_tables(starts: Sequence[StackStart]) -> list[dict[str, Any]]:
     """The same for the HTML report: a title and rows of quantity, estimated, measured and error for each engine."""
+    if not starts:
+        return []
+    from pytest_llmdbench.capacity.texts import comparison_cells
+
     tables = []
     for one in starts:
-        from pytest_llmdbench.capacity.texts import comparison_cells
-
         for engine in one.engines:
             rows = [[f"{each.name}, {each.unit}", *comparison_cells(each)] for each in engine.compared]
             title = f"stack {one.stack}, {engine.role}: {engine.name}{_corrected(engine)}"

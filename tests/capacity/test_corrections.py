@@ -67,6 +67,18 @@ def test_a_file_that_is_no_good_corrects_nothing(file: Path, text: str) -> None:
     assert corrected(CONFIG, file).correction_gib < 0
 
 
+def test_the_command_does_not_write_over_a_file_of_another_kind(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log, mine = tmp_path / "vllm.log", tmp_path / "mine.yaml"
+    log.write_text(LOG, encoding="utf-8")
+    mine.write_text("deploy: local\n", encoding="utf-8")
+    words = ["compare", str(log), "Qwen/Qwen3-8B", "--gpu", "L40S", "--max-model-len", "8192", "--store"]
+    assert main([*words, "--corrections", str(mine)]) == 2
+    assert "no file of corrections" in capsys.readouterr().err
+    assert mine.read_text(encoding="utf-8") == "deploy: local\n"
+
+
 def test_the_command_keeps_and_uses_a_correction(
     file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,7 +17,10 @@ from tests.capacity.test_models import LLAMA
 
 
 class Hub(http.server.BaseHTTPRequestHandler):
-    """Sends ``acme/llama`` on to its store, as the hub does; ``acme/gated`` wants a token, ``acme/odd`` is no JSON."""
+    """Sends ``acme/llama`` on to its store, as the hub does; ``acme/gated`` wants a token, ``acme/odd`` is no JSON.
+
+    ``acme/small`` says of its quantization in a file beside its config.json.
+    """
 
     seen: ClassVar[list[tuple[str, str | None]]] = []
 
@@ -27,8 +30,10 @@ class Hub(http.server.BaseHTTPRequestHandler):
             self.send_response(302)
             self.send_header("Location", "/store/config.json")
             self.end_headers()
-        elif self.path == "/store/config.json":
+        elif self.path in ("/store/config.json", "/acme/small/resolve/main/config.json"):
             self._send(200, json.dumps(LLAMA))
+        elif self.path == "/acme/small/resolve/main/hf_quant_config.json":
+            self._send(200, '{"quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}}')
         elif self.path.startswith("/acme/odd/"):
             self._send(200, "[1")
         else:
@@ -62,7 +67,13 @@ def test_a_model_is_read_from_the_hub_and_the_token_stays_there(
 ) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_test")
     assert find_model("acme/llama", hub=True).layers == 32
-    assert [authorization for _, authorization in hub.seen] == ["Bearer hf_test", None]
+    assert hub.seen[:2] == [("/acme/llama/resolve/main/config.json", "Bearer hf_test"), ("/store/config.json", None)]
+
+
+def test_what_the_hub_has_beside_a_config_json_counts(hub: type[Hub]) -> None:
+    model = find_model("acme/small", hub=True)
+    assert model.quantization.name == "fp8"
+    assert model.fp8_cache
 
 
 def test_the_hub_is_not_asked_unasked(hub: type[Hub]) -> None:

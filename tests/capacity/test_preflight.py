@@ -46,6 +46,11 @@ def test_a_model_that_is_too_large_is_fatal_and_says_which_key_mends_it() -> Non
     assert "vllm.tensor_parallel_size: 4" in found.text
 
 
+def test_where_no_key_is_enough_alone_two_are_said() -> None:
+    (found,) = check(model={"name": "meta-llama/Llama-4-Scout-17B-16E-Instruct"}, vllm={})
+    assert "vllm.tensor_parallel_size: 4 and vllm.max_model_len: " in found.text
+
+
 def test_each_role_is_judged_by_its_own_flags() -> None:
     decode = {"vllm": {"tensor_parallel_size": 4}}
     prefill = {"replicas": 1, "vllm": {"tensor_parallel_size": 1}}

@@ -22,6 +22,8 @@ def engine(model: str, gpu: str = "h100", **flags: Any) -> Configuration:
 
 
 def mended(config: Configuration, fix: Fix) -> Configuration:
+    if fix.also:
+        config = mended(config, fix.also)
     name = fix.flag.removeprefix("--").replace("-", "_")
     if name == "accelerator.product":
         return replace(config, gpu=find_gpu(fix.value))
@@ -56,6 +58,8 @@ def test_a_model_that_fits_will_start_and_needs_no_fix() -> None:
         ("deepseek-ai/DeepSeek-V3", "h100", {"tensor_parallel_size": 8}),
         ("Qwen/Qwen2.5-72B-Instruct", "h100", {"tensor_parallel_size": 2}),
         ("google/gemma-2-9b-it", "RTX-4090", {}),
+        ("meta-llama/Llama-4-Scout-17B-16E-Instruct", "h100", {}),
+        ("deepseek-ai/DeepSeek-V3", "h100", {}),
     ],
 )
 def test_every_proposed_flag_makes_the_engine_start(model: str, gpu: str, flags: dict[str, Any]) -> None:
@@ -65,6 +69,12 @@ def test_every_proposed_flag_makes_the_engine_start(model: str, gpu: str, flags:
         assert found.fixes
     for fix in found.fixes:
         assert validate(mended(config, fix)).verdict == "will start", str(fix)
+
+
+def test_a_gpu_with_as_much_memory_is_not_proposed_as_one_with_more() -> None:
+    gpus = [fix.value for fix in validate(engine("Qwen/Qwen3-32B", max_model_len=24000)).fixes if "product" in fix.flag]
+    assert gpus
+    assert not any("A100" in gpu for gpu in gpus)
 
 
 def test_where_a_node_is_full_the_next_one_takes_half_of_the_layers() -> None:
@@ -124,6 +134,8 @@ def test_a_rule_on_flags_names_its_reason_and_the_value_that_holds(
         {"gpu_memory_utilization": -0.1},
         {"gpu_memory_utilization": float("nan")},
         {"max_num_seqs": -1},
+        {"max_num_seqs": 0},
+        {"max_model_len": 0},
         {"block_size": -16},
         {"memory_gib": -1.0},
         {"kv_cache_dtype": "fp7"},

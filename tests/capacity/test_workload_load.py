@@ -19,6 +19,7 @@ from pytest_llmdbench.errors import DeclarationError
         ("shared_prefix_synthetic", "inference-perf", Load(2304, 256, rate=20, shared=2048 / 2304)),
         ("chatbot_synthetic", "guidellm", Load(4096, 1024, rate=8)),
         ("random_concurrent", "vllm-benchmark", Load(10000, 1000, concurrency=1)),
+        ("synthetic", "aiperf", Load(1000, 200, concurrency=16)),
         ("sonnet_concurrent", "vllm-benchmark", Load(8192, 512, rate=20, shared=0.75)),
     ],
 )
