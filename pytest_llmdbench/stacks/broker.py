@@ -123,7 +123,8 @@ class Broker:
         finally:
             # The worker is gone. What it was sending is ended before anyone else gets the stack.
             connection.close()
-            left = end_all(mark(), worker)
+            # A program that has just been started does not show its environment at once: looked for twice.
+            left = end_all(mark(), worker, looks=2)
             self._pool.drop(worker)
             if not self._interrupted:
                 for line in left:

@@ -20,6 +20,7 @@ from pytest_llmdbench.results.recorded import CASE, SCENARIO, WORKLOAD, Recorded
 from pytest_llmdbench.results.result import Result
 from pytest_llmdbench.results.store import RESULT
 from pytest_llmdbench.verdicts.run_level import errors_of, values_of
+from pytest_llmdbench.verdicts.soundness import lateness
 
 #: The A/A noise that was measured with a case, in its folder.
 NOISE: Final = "noise.json"
@@ -67,14 +68,16 @@ def read_any(path: Path, name: str | None = None) -> Baseline:
 def measured(run: Recorded, result: Result, outcome: str | None) -> CaseRuns | None:
     """The runs that a result is made of, with the setting that is recorded with it.
 
-    None where nothing sound was measured: its verdict's ``outcome`` is INVALID, it was given up, or more of its
-    requests failed than may.
+    None where nothing sound was measured: its verdict's ``outcome`` is INVALID, it was given up, the simulator was
+    late, or more of its requests failed than may.
 
     Raises:
         ResultsError: what is recorded with it cannot be read.
     """
     too_many = (result.whole.requests.error_rate or 0.0) > run.max_error_rate
-    if outcome == "INVALID" or result.abandoned is not None or too_many:
+    # A late simulator may meet an objective all the same; how slow it was says nothing.
+    late = any(any(lateness(one)) for one in (result.runs or (result,)))
+    if outcome == "INVALID" or result.abandoned is not None or too_many or late:
         return None
     facts = Part(str(run.report or run.folder / CASE), run.facts)
     session, commit = facts.text("run"), facts.below("provenance").below("git").text("commit")

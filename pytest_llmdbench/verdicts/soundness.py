@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from pytest_llmdbench.declared.metrics import METRICS
 from pytest_llmdbench.results.result import Result, Stage
 from pytest_llmdbench.verdicts.judged import Judged
 
@@ -31,7 +32,9 @@ def unsound(result: Result, judged: Sequence[Judged], window: tuple[float, float
 
     ``window`` is from the first request sent to the last one ended, in seconds since 1970, where that is known.
     """
-    yield from _simulator(result.server.get("lateness") or {})
+    late = result.server.get("lateness") or {}
+    if not (judged and all(_met_though_late(one, late.get("late_p99_s")) for one in judged)):
+        yield from lateness(result)
     yield from _restarts(result.server.get("metrics") or {})
     stages = result.stages or (result.whole,)
     for number, stage in enumerate(stages):
@@ -67,11 +70,27 @@ def _as_cold(first: Result, later: Result) -> bool:
     return before is not None and after is not None and after - before <= WARMER
 
 
-def _simulator(lateness: Mapping[str, Any]) -> Iterator[str]:
-    if lateness.get("overloaded"):
-        late = lateness.get("late_p99_s")
-        said = f": its steps were up to {late * 1000:.1f} ms late (p99)" if isinstance(late, int | float) else ""
-        yield f"the simulator could not keep its own time on this machine{said}; free the machine or lower the load"
+def lateness(result: Result) -> Iterator[str]:
+    """That the simulator could not keep its own time, where it says so."""
+    said = result.server.get("lateness") or {}
+    if said.get("overloaded"):
+        late = said.get("late_p99_s")
+        steps = f": its steps were up to {late * 1000:.1f} ms late (p99)" if isinstance(late, int | float) else ""
+        yield f"the simulator could not keep its own time on this machine{steps}; free the machine or lower the load"
+
+
+def _met_though_late(judged: Judged, late: Any) -> bool:
+    """Whether an objective is met all the more by a simulator in time.
+
+    A late one answers later and serves less, so what was met is met. Only a time per token may read too short, where
+    the first was late and the last was not: by no more than the lateness.
+    """
+    metric, bound = METRICS[judged.objective.metric], judged.objective.bound
+    if not judged.met or metric.lower_is_better is None or metric.form == "bounds":
+        return False
+    if metric.kind != "time":
+        return True
+    return judged.value is not None and isinstance(late, int | float) and bound.limit - judged.value > late
 
 
 def _restarts(metrics: Mapping[str, Any]) -> Iterator[str]:

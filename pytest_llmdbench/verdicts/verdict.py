@@ -14,7 +14,7 @@ from pytest_llmdbench.verdicts.cuts import Cuts, cuts_of
 from pytest_llmdbench.verdicts.judged import Judged, judge_objective, value_of
 from pytest_llmdbench.verdicts.over_runs import FEWEST_RUNS, over_runs
 from pytest_llmdbench.verdicts.share import CONFIDENCE
-from pytest_llmdbench.verdicts.soundness import between, unsound
+from pytest_llmdbench.verdicts.soundness import between, lateness, unsound
 
 if TYPE_CHECKING:
     from pytest_llmdbench.results.table import RequestTable
@@ -124,6 +124,8 @@ def judge(
     unproven = [one for one in judged if one.outcome == "INCONCLUSIVE"]
     if unproven:
         return verdict("INCONCLUSIVE", _why(unproven, len(judged)))
+    for reason in dict.fromkeys(one for run in (result.runs or (result,)) for one in lateness(run)):
+        notes = (*notes, f"{reason}. In time it would meet its objectives by more")
     if not judged:
         return verdict("PASS", "the load ran; no objectives were declared")
     return verdict("PASS", f"{counted(len(judged), 'objective')} met")

@@ -89,13 +89,14 @@ def test_ctrl_c_during_a_load_ends_the_looking_with_the_session(project: pytest.
         while "quick-load:" not in (project.path / "out.log").read_text():
             assert time.monotonic() - began < 60, (project.path / "out.log").read_text()
             time.sleep(0.05)
-        servers = [one.pid for one in psutil.Process(session.pid).children(recursive=True)]
+        servers = psutil.Process(session.pid).children(recursive=True)
         session.send_signal(signal.SIGINT)
         assert session.wait(60) == pytest.ExitCode.INTERRUPTED
     said = (project.path / "out.log").read_text()
     assert "Traceback" not in said
     assert "Exception in thread" not in said
-    assert not [pid for pid in servers if psutil.pid_exists(pid)]
+    _, left = psutil.wait_procs(servers, timeout=10)
+    assert not left
 
 
 @pytest.mark.harness

@@ -89,6 +89,21 @@ def test_a_simulator_that_could_not_keep_its_time_makes_the_run_invalid_not_slow
         assert_verdict(verdict)
 
 
+@pytest.mark.parametrize(
+    ("objective", "outcome"),
+    [
+        ("ttft.p99<=10s", "PASS"),  # met by far more than it was late
+        ("ttft.p99<=100ms", "INVALID"),  # met by less
+        ("output_tokens_per_second>=1", "PASS"),
+        ("error_rate<=1%", "PASS"),
+    ],
+)
+def test_what_a_late_simulator_meets_all_the_same_is_met(objective: str, outcome: str) -> None:
+    verdict = verdict_on(result(lateness={"overloaded": True, "late_p99_s": 0.031}), objective)
+    assert verdict.outcome == outcome
+    assert any("31.0 ms late" in one for one in (*verdict.notes, verdict.reason))
+
+
 def test_an_objective_on_a_stage_looks_at_that_stage_alone() -> None:
     (late, absent) = parse_objectives(["ttft.p99@stage1<=1s", "ttft.p99@stage9<=1s"], "test")
     assert measured(result(), late) == 0.5

@@ -216,8 +216,12 @@ class LiveStack:
         stats = [dict(answer.data) for answer in answers if answer.status == 200]
         if len(stats) == 1:
             return stats[0]
-        overloaded = any((one.get("lateness") or {}).get("overloaded") for one in stats)
-        return {"lateness": {"overloaded": overloaded}, "pods": stats}
+        late = [one.get("lateness") or {} for one in stats]
+        worst = {
+            "overloaded": any(one.get("overloaded") for one in late),
+            "late_p99_s": max((one.get("late_p99_s") or 0.0 for one in late), default=0.0),
+        }
+        return {"lateness": worst, "pods": stats}
 
     def look(self) -> InsideLook:
         """How the metrics of all that takes the load are read, with those of the GPUs that it uses."""

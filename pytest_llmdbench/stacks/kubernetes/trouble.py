@@ -137,9 +137,11 @@ def _image(reason: str, message: str, told: Sequence[Mapping[str, Any]]) -> tupl
     """Why an image cannot be had, with the way out, and the patience."""
     if reason == "ImagePullBackOff" or (reason == "ErrImagePull" and any(w in message.lower() for w in _FINAL_PULL)):
         pulls = [one for one in told if one.get("reason") == "Failed" and "pull image" in one.get("message", "")]
+        known = reason == "ErrImagePull" or bool(pulls)
         cause = pulls[-1]["message"] if reason == "ImagePullBackOff" and pulls else message
         out = "correct engine.image, or name the Secret to pull it with in cluster.image_pull_secrets"
-        return f"its image cannot be pulled ({reason}): {cause}; {out}", 0.0
+        # The event that says why may come after the state that it is about.
+        return f"its image cannot be pulled ({reason}): {cause}; {out}", 0.0 if known else SHORT_S
     if reason in ("ErrImageNeverPull", "InvalidImageName", "ImageInspectError"):
         out = "set engine.pull_policy to IfNotPresent" if reason == "ErrImageNeverPull" else "correct engine.image"
         return f"its image cannot be used ({reason}): {message}; {out}", 0.0
