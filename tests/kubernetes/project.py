@@ -1,4 +1,7 @@
-"""A small project of benchmarks on a cluster: the simulator on two GPUs, the real inference-perf in pods."""
+"""A small project of benchmarks on a cluster: the simulator on two GPUs, and a load of a few seconds in a pod.
+
+The load is that of priority-mix, which begins at once; ``harness="inference-perf"`` in a scenario takes that one.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,15 @@ import yaml
 
 from tests.kubernetes.images import HARNESS_IMAGE, SIMULATOR_IMAGE
 
-#: A few seconds of load.
-SHORT = """
+#: The same few seconds of load, for each of two programs.
+SHORT = {
+    "priority-mix": """
+api: {type: completion}
+load: {rate_per_second: 4, duration_seconds: 5, max_in_flight: 20}
+trafficClasses:
+- {name: all, weight: 1, request: {promptTemplate: "Question {variation}, and a few words more. ", max_tokens: 8}}
+""",
+    "inference-perf": """
 load: {type: constant, interval: 0, stages: [{rate: 4, duration: 5}]}
 api: {type: completion, streaming: true}
 server: {type: vllm, ignore_eos: true}
@@ -23,7 +33,8 @@ data:
   type: random
   input_distribution: {min: 10, max: 60, mean: 30, std_dev: 10, total_count: 50}
   output_distribution: {min: 4, max: 16, mean: 8, std_dev: 4, total_count: 50}
-"""
+""",
+}
 TEST = """
 import pytest
 
@@ -37,6 +48,7 @@ def scenario(namespace: str, **more: Any) -> dict[str, Any]:
     """A standalone stack of the simulator that asks for two GPUs; ``more`` replaces whole sections."""
     return {
         "deploy": "standalone",
+        "harness": "priority-mix",
         "cluster": {"namespace": namespace},
         "engine": {"kind": "simulator", "image": SIMULATOR_IMAGE},
         "pods": {"gpus": 2, "cpu": "300m", "memory": "256Mi", "shm": "0"},
@@ -133,9 +145,10 @@ def make_project(folder: Path, namespace: str) -> Project:
     """A project with the scenario ``sim``."""
     (folder / "pytest.ini").write_text("[pytest]\n")
     (folder / "test_bench.py").write_text(TEST)
-    workload = folder / "workloads" / "inference-perf" / "short.yaml"
-    workload.parent.mkdir(parents=True)
-    workload.write_text(SHORT)
+    for harness, text in SHORT.items():
+        workload = folder / "workloads" / harness / "short.yaml"
+        workload.parent.mkdir(parents=True)
+        workload.write_text(text)
     project = Project(folder, namespace)
     project.write("sim")
     return project

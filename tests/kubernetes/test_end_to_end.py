@@ -1,4 +1,4 @@
-"""What the README promises, on a real cluster: real stacks of the simulator, the real inference-perf in pods."""
+"""What the README promises, on a real cluster: real stacks of the simulator, real loads in pods."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def left(cluster: Cluster, seconds: float = 30) -> list[str]:
 def test_a_standalone_stack_is_stood_up_loaded_from_inside_judged_and_given_back(
     project: Project, cluster: Cluster
 ) -> None:
+    project.write("sim", harness="inference-perf")
     status, output = project.run("-k", "chatbot", "--scenario=sim", "--html=report.html", "--self-contained-html")
     assert status == 0, output
     assert re.search(r"stack sim: up after", output)
@@ -115,6 +116,7 @@ def test_a_modelservice_stack_of_the_real_chart_is_installed_loaded_and_uninstal
     project.write(
         "ms",
         deploy="modelservice",
+        harness="inference-perf",
         pods=pods,
         decode={"replicas": 1},
         router={"gateway": "none"},

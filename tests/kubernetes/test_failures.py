@@ -46,16 +46,16 @@ def test_an_engine_that_serves_another_model_is_found_out_before_any_load(projec
     status, output = project.run("--scenario=sim")
     assert status == 1
     assert "it serves other, not llmdbench/simulated (model.name)" in output
-    assert "inference-perf: " not in output
+    assert "priority-mix: " not in output
     assert left(cluster) == []
 
 
 def test_a_serving_pod_that_is_deleted_during_the_load_ends_it_with_that_reason(
     project: Project, cluster: Cluster
 ) -> None:
-    workload = project.folder / "workloads" / "inference-perf" / "short.yaml"
-    workload.write_text(workload.read_text().replace("duration: 5", "duration: 90"))
-    session = Started(project.start("--scenario=sim"), "stage 1")
+    workload = project.folder / "workloads" / "priority-mix" / "short.yaml"
+    workload.write_text(workload.read_text().replace("duration_seconds: 5", "duration_seconds: 90"))
+    session = Started(project.start("--scenario=sim"), "priority-mix: starting")
     assert session.saw_it()
     (pod,) = cluster.objects("v1", "Pod", {"llmdbench/role": "server"})
     began = time.monotonic()

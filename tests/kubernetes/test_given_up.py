@@ -16,7 +16,7 @@ SLOW = {"ttft": 2.0, "itl": 0.1, "ttft_spread": {"distribution": "table", "table
 
 @pytest.mark.thorough
 def test_a_doomed_load_ends_long_before_its_time(project: Project) -> None:
-    project.write("slow", simulator=SLOW, slo=["ttft.p90 <= 1s"])
+    project.write("slow", harness="inference-perf", simulator=SLOW, slo=["ttft.p90 <= 1s"])
     status, output = project.run(
         "--scenario=slow", "--llmd-overrides=duration=300", "--llmd-abort-doomed", "--llmd-allow=invalid", seconds=280
     )

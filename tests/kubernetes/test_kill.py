@@ -24,9 +24,9 @@ RUN_S = 25.0
 #: Moment -> a line of the session, and how long after it, in seconds.
 MOMENTS = {
     "standup": ("hangs on job/", (0.0, 2.0)),
-    "load": ("inference-perf: stage 1", (0.0, 3.0)),
-    # Its stage lasts five seconds; then its results are taken.
-    "collection": ("inference-perf: stage 1", (5.0, 7.5)),
+    "load": ("stack sim: up after", (2.0, 5.0)),
+    # The load lasts five seconds, and this is said after five; then its results are taken.
+    "collection": ("priority-mix: starting", (0.0, 3.0)),
     # The last case is over, and so its stack is not wanted any more.
     "teardown": ("PASSED", (0.0, 1.0)),
 }

@@ -46,6 +46,7 @@ def test_a_token_is_in_no_file_no_object_no_argument_and_no_output(
     cluster.apply({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"HF_TOKEN": TOKEN}})
     project.write(
         name,
+        harness="inference-perf",
         huggingface={"required": True},
         pods={
             "gpus": 1,
