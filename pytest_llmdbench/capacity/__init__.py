@@ -2,8 +2,9 @@
 
 No torch, and no network but where ``hub`` is asked for. Data flows one way: a model and a GPU (``models``, ``gpus``)
 with flags (``configuration``) -> memory (``weights``, ``overhead``, ``kv_cache``, ``memory``) -> verdict
-(``placement``, ``validation``) -> speed (``roofline``, ``speed``, ``nodes``) -> cost and ranking (``cost``,
-``explore``) -> tables, JSON, HTML, scenario files (``texts``, ``answers``, ``page``, ``scenario_file``).
+(``placement``, ``validation``) -> speed under a load (``load``, ``roofline``, ``speed``, ``nodes``) -> search and
+ranking (``asked``, ``variants``, ``explore``, ``expected``, ``cost``, ``ranking``) -> tables, JSON, HTML, scenario
+files (``texts``, ``answers``, ``page``, ``scenario_file``).
 """
 
 from __future__ import annotations

@@ -6,9 +6,11 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from pytest_llmdbench.capacity.candidate import Candidate
 from pytest_llmdbench.capacity.configuration import Configuration
-from pytest_llmdbench.capacity.explore import Candidate, Exploration, by_cost, pareto
+from pytest_llmdbench.capacity.explore import HEADROOM, Exploration
 from pytest_llmdbench.capacity.nodes import placed
+from pytest_llmdbench.capacity.ranking import by_cost, pareto
 from pytest_llmdbench.capacity.speed import Speed
 from pytest_llmdbench.capacity.validation import Validation
 
@@ -63,7 +65,7 @@ def speed_data(found: Speed) -> dict[str, Any]:
 
 def candidate_data(found: Candidate) -> dict[str, Any]:
     """One point of the explored space."""
-    cost = asdict(found.cost) | {"per_million_range": list(found.cost.per_million_range)} if found.cost else None
+    cost = asdict(found.cost) | {"whole_per_million_output_range": list(found.cost.whole_range)} if found.cost else None
     return {
         "label": found.label,
         "configuration": configuration_data(found.config),
@@ -85,8 +87,11 @@ def exploration_data(found: Exploration) -> dict[str, Any]:
         "model": found.asked.model.name,
         "best": [candidate_data(one) for one in found.best],
         "pareto": [candidate_data(one) for one in front],
+        "engines": found.engines,
+        "engines_meeting": len(found.best),
         "points": len(found.meeting) + len(found.missing),
         "meeting": len(found.meeting),
+        "headroom": HEADROOM if found.asked.rate is not None else None,
         "refused": dict(found.refused),
         "not_estimated": list(found.unknown),
     }

@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 from typing import Final
 
+from pytest_llmdbench.capacity.asked import Asked
 from pytest_llmdbench.capacity.configuration import DEFAULT_VERSION, Configuration
 from pytest_llmdbench.capacity.corrections import check_file, corrected, default_file
-from pytest_llmdbench.capacity.estimators import ESTIMATORS, ROOFLINE, estimator
-from pytest_llmdbench.capacity.explore import Asked
+from pytest_llmdbench.capacity.estimators import estimator
 from pytest_llmdbench.capacity.gpus import find_gpu
-from pytest_llmdbench.capacity.load import MOST_REQUESTS, MOST_TOKENS, Load
+from pytest_llmdbench.capacity.load_options import add_load, load_of, within
 from pytest_llmdbench.capacity.models import find_model
 from pytest_llmdbench.declared.objective import parse_objectives
 from pytest_llmdbench.errors import DeclarationError
@@ -31,7 +31,7 @@ _FLAGS: Final = (
     ("gpu-memory-utilization", float, "share of the GPU's memory that vLLM takes (0.92)"),
     ("block-size", int, "tokens in a block of the KV cache (16)"),
     ("dtype", str, "type of the weights (the model's own)"),
-    ("kv-cache-dtype", str, "type of the KV cache, as in fp8 (that of the weights)"),
+    ("kv-cache-dtype", str, "type of the KV cache, as in fp8 (what the checkpoint asks for, or that of the weights)"),
 )
 
 
@@ -44,8 +44,9 @@ def parser() -> argparse.ArgumentParser:
     )
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
     check = commands.add_parser("check", help="will this engine start, and which flag mends it")
+    check.add_argument("model", metavar="MODEL", nargs="?", help=_MODEL)
     _engine(check)
-    _load(check)
+    add_load(check)
     check.add_argument(
         "--scenario",
         metavar="FILE",
@@ -53,14 +54,16 @@ def parser() -> argparse.ArgumentParser:
     )
     find = commands.add_parser("recommend", help="the cheapest or fastest GPUs and flags for a model and a load")
     find.add_argument("model", metavar="MODEL", help=_MODEL)
-    _load(find)
+    add_load(find)
     _search(find)
     rehearse = commands.add_parser("rehearse", help="a scenario for the simulator at the speed of this engine")
+    rehearse.add_argument("model", metavar="MODEL", help=_MODEL)
     _engine(rehearse)
     rehearse.add_argument("--slo", action="append", default=[], metavar="OBJECTIVE", help="put into the scenario")
     rehearse.add_argument("--write", metavar="FILE", help="write the scenario here, not to the terminal")
     compare = commands.add_parser("compare", help="what a start-up log of vLLM says, beside the estimate")
     compare.add_argument("log", metavar="LOG", help="the log of an engine's start")
+    compare.add_argument("model", metavar="MODEL", help=_MODEL)
     _engine(compare)
     compare.add_argument("--store", action="store_true", help="keep the difference as a correction for this engine")
     for name, what in (("models", "the models that are known by name"), ("gpus", "the GPUs that are known")):
@@ -71,7 +74,6 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _engine(command: argparse.ArgumentParser) -> None:
-    command.add_argument("model", metavar="MODEL", nargs="?", help=_MODEL)
     command.add_argument("--gpu", metavar="GPU", help="as in H100, L40S, MI300X, or a node label")
     flags = command.add_argument_group("flags of vLLM")
     for name, kind, text in _FLAGS:
@@ -87,20 +89,6 @@ def _engine(command: argparse.ArgumentParser) -> None:
     flags.add_argument("--gpu-memory", type=float, metavar="GIB", help="memory as the driver reports it")
 
 
-def _load(command: argparse.ArgumentParser) -> None:
-    load = command.add_argument_group("the load")
-    load.add_argument("--workload", metavar="NAME", help="take lengths and the highest rate from a workload")
-    load.add_argument("--harness", default="inference-perf", metavar="NAME", help="whose it is (inference-perf)")
-    load.add_argument("--input-tokens", type=float, metavar="N", help="mean length of prompts")
-    load.add_argument("--output-tokens", type=float, metavar="N", help="mean length of answers")
-    load.add_argument("--shared", type=float, metavar="SHARE", help="share of a prompt in the cache (0)")
-    load.add_argument("--concurrency", type=int, metavar="N", help="requests in flight")
-    load.add_argument("--rate", type=float, metavar="N", help="requests per second")
-    load.add_argument(
-        "--estimator", choices=tuple(ESTIMATORS), default=ROOFLINE, help=f"what speed is estimated by ({ROOFLINE})"
-    )
-
-
 def _search(command: argparse.ArgumentParser) -> None:
     command.add_argument("--hub", action="store_true", help=_HUB)
     command.add_argument("--gpu", action="append", default=[], metavar="GPU", help="only this one (may be repeated)")
@@ -111,7 +99,12 @@ def _search(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--max-gpus", type=int, metavar="N", help="GPUs of one replica, at most (one node; several if it takes them)"
     )
-    command.add_argument("--max-model-len", type=int, metavar="LEN", help="longest request (a fifth above the load)")
+    command.add_argument(
+        "--max-model-len",
+        type=int,
+        metavar="LEN",
+        help="longest request (that of the load, or a fifth above its means)",
+    )
     command.add_argument(
         "--fp8", action="store_true", help="also try FP8 weights and KV cache: answers change a little"
     )
@@ -149,7 +142,7 @@ def engine_of(given: argparse.Namespace, version: str | None = None) -> Configur
         enforce_eager=given.enforce_eager,
         enable_chunked_prefill=not given.no_enable_chunked_prefill,
         memory_gib=given.gpu_memory,
-        version=given.vllm or version or DEFAULT_VERSION,
+        version=given.vllm if given.vllm is not None else version or DEFAULT_VERSION,
     )
     return corrected(config, corrections_of(given))
 
@@ -163,43 +156,10 @@ def corrections_of(given: argparse.Namespace) -> Path:
     return file
 
 
-def load_of(given: argparse.Namespace) -> Load | None:
-    """The load that the options describe; None where they say none. Raises DeclarationError."""
-    if given.rate is not None and not 0 < given.rate < 1e9:
-        raise DeclarationError(f"--rate: {given.rate:g} is not possible; it is a number above 0 and below 1e9")
-    _within(given, "concurrency", 1, MOST_REQUESTS)
-    _within(given, "input-tokens", 1, MOST_TOKENS)
-    _within(given, "output-tokens", 1, MOST_TOKENS)
-    prompt, output, shared = given.input_tokens, given.output_tokens, given.shared
-    rate, concurrency = given.rate, given.concurrency
-    if given.workload:
-        from pytest_llmdbench.capacity.workload_load import load_of_workload
-
-        found = load_of_workload(given.workload, given.harness)
-        # What is said on the command line is nearer.
-        prompt = found.prompt_tokens if prompt is None else prompt
-        output = found.output_tokens if output is None else output
-        shared = found.shared if shared is None else shared
-        if rate is None and concurrency is None:
-            rate, concurrency = found.rate, found.concurrency
-    if prompt is None and output is None:
-        for name in ("concurrency", "rate", "shared"):
-            if getattr(given, name) is not None:
-                raise DeclarationError(
-                    f"--{name} needs the lengths: --workload NAME, or --input-tokens and --output-tokens"
-                )
-        return None
-    if prompt is None or output is None:
-        raise DeclarationError("--input-tokens and --output-tokens belong together: say both")
-    if rate is None and concurrency is None:
-        concurrency = 1
-    return Load(prompt, output, concurrency, rate, shared or 0.0)
-
-
 def asked_of(given: argparse.Namespace) -> Asked:
     """The search that the options describe. Raises DeclarationError."""
-    _within(given, "max-gpus", 1, 64)
-    _within(given, "top", 1, 1000)
+    within(given, "max-gpus", 1, 64)
+    within(given, "top", 1, 1000)
     if given.price_per_hour is not None and not 0 < given.price_per_hour < 1e6:
         raise DeclarationError(f"--price-per-hour: {given.price_per_hour} is not possible; it is a number above 0")
     model = find_model(given.model, given.quantization, hub=given.hub)
@@ -209,9 +169,11 @@ def asked_of(given: argparse.Namespace) -> Asked:
             f"--max-model-len: {length} is not possible; {model.name} has 1 to {model.max_positions}"
         )
     load = load_of(given)
-    if load is not None and length is not None and length < load.length:
+    if load is not None and length is not None and length < load.longest:
+        which = "the longest " if load.varies else ""
         raise DeclarationError(
-            f"--max-model-len: {length} is less than prompt and answer of the load together, {load.length:g} tokens"
+            f"--max-model-len: {length} is less than {which}prompt and answer of the load together, "
+            f"{load.longest:.0f} tokens"
         )
     if load is None:
         raise DeclarationError("the load is needed: --workload NAME, or --input-tokens N and --output-tokens N")
@@ -232,9 +194,3 @@ def asked_of(given: argparse.Namespace) -> Asked:
         corrections=corrections_of(given),
         estimate=estimator(given.estimator),
     )
-
-
-def _within(given: argparse.Namespace, option: str, least: int, most: int) -> None:
-    value = getattr(given, option.replace("-", "_"))
-    if value is not None and not least <= value <= most:
-        raise DeclarationError(f"--{option}: {value:g} is not possible; it is a number from {least:,} to {most:,}")

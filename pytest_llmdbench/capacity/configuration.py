@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
@@ -14,15 +15,17 @@ from pytest_llmdbench.errors import DeclarationError, nearest
 Version: TypeAlias = tuple[int, int]
 
 #: The release that is taken where nobody says one.
+#: It is also the newest that the formulas were compared with.
 DEFAULT_VERSION: Final = "0.26.0"
 #: The first release with the engine that these formulas are of.
 V1: Final[Version] = (0, 8)
 #: The engine before took prompts up to here in one step.
 _LONGEST_STEP: Final = 32768
-_BYTES: Final = {
-    "float32": 4, "float": 4, "fp32": 4,
-    "bfloat16": 2, "float16": 2, "half": 2, "bf16": 2, "fp16": 2,
-    "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1, "fp8_ds_mla": 1, "fp8_inc": 1,
+#: Types of weights and activations, as ``--dtype`` takes them, and bytes of an element.
+_WEIGHTS: Final = {"float32": 4, "float": 4, "bfloat16": 2, "float16": 2, "half": 2}
+#: The same of the KV cache, as ``--kv-cache-dtype`` takes them.
+_CACHE: Final = {
+    "bfloat16": 2, "float16": 2, "fp8": 1, "fp8_e4m3": 1, "fp8_e5m2": 1, "fp8_inc": 1, "fp8_ds_mla": 1,
 }  # fmt: skip
 
 
@@ -131,8 +134,8 @@ class Configuration:
     def bytes(self) -> int:
         """Bytes of an activation, and of a weight that is not quantized."""
         if self.dtype == "auto":  # vLLM makes 16 bits of what a checkpoint has in 32
-            return min(2, bytes_of(self.model.dtype, "dtype"))
-        return bytes_of(self.dtype, "dtype")
+            return min(2, _bytes_of(self.model.dtype, f"dtype of {self.model.name}", _WEIGHTS))
+        return _bytes_of(self.dtype, "dtype", _WEIGHTS)
 
     @property
     def fp8_cache(self) -> Fp8Cache | None:
@@ -148,7 +151,7 @@ class Configuration:
     @property
     def kv_bytes(self) -> int:
         """Bytes of an element of the KV cache."""
-        return self.bytes if self.kv_type == "auto" else bytes_of(self.kv_type, "kv_cache_dtype")
+        return self.bytes if self.kv_type == "auto" else _bytes_of(self.kv_type, "kv_cache_dtype", _CACHE)
 
 
 def release_of(version: str) -> Version:
@@ -159,9 +162,21 @@ def release_of(version: str) -> Version:
     return int(match[1]), int(match[2])
 
 
-def bytes_of(dtype: str, flag: str) -> int:
-    """Bytes of one element. Raises DeclarationError with the nearest type that is known."""
-    found = _BYTES.get(dtype.lower().removeprefix("torch."))
+def newer_than_known(version: str) -> str | None:
+    """A note on a release that is newer than those the formulas were compared with; None on the others."""
+    if release_of(version) <= release_of(DEFAULT_VERSION):
+        return None
+    return f"vLLM {version} is newer than {DEFAULT_VERSION}, whose rules these are"
+
+
+def _bytes_of(dtype: str, flag: str, types: Mapping[str, int]) -> int:
+    """Bytes of one element. Raises DeclarationError with the types that the flag takes."""
+    found = types.get(dtype.lower().removeprefix("torch."))
     if found is None:
-        raise DeclarationError(f"{flag}: '{dtype}' is not known; {nearest(dtype.lower(), _BYTES)}")
+        other = (
+            "; weights in FP8 are --quantization fp8" if types is _WEIGHTS and dtype.lower().startswith("fp8") else ""
+        )
+        raise DeclarationError(
+            f"{flag}: '{dtype}' is none of its types; {nearest(dtype.lower(), ['auto', *types])}{other}"
+        )
     return found

@@ -19,23 +19,23 @@ MILLION: Final = 1e6
 class Cost:
     """In the currency of the price. Tokens are those that are served, not those that could be.
 
-    ``per_million`` puts all of the cost on output tokens, as list prices of GPUs are compared; ``input`` and ``output``
-    share it by the time that prompts and answers take.
+    ``per_million_input`` and ``per_million_output`` share the cost by the time that prompts and answers take: together
+    they are all of it. ``whole_per_million_output`` puts all of it on output tokens, to compare engines by one number.
     """
 
     price: Price
     per_hour: float
     per_month: float
-    per_million: float
     per_million_input: float
     per_million_output: float
+    whole_per_million_output: float
     #: Share by which the throughput, and with it the cost of tokens, may be wrong.
     error: float
 
     @property
-    def per_million_range(self) -> tuple[float, float]:
-        """From to, by the error of the throughput."""
-        return self.per_million * (1 - self.error), self.per_million * (1 + self.error)
+    def whole_range(self) -> tuple[float, float]:
+        """The whole cost of a million output tokens from to, by the error of the throughput."""
+        return self.whole_per_million_output * (1 - self.error), self.whole_per_million_output * (1 + self.error)
 
 
 def price_of_gpu(name: str, table: str | None = None, per_hour: float | None = None) -> Price | None:
@@ -58,8 +58,8 @@ def cost(config: Configuration, load: Load, found: Speed, replicas: int, price: 
         price=price,
         per_hour=per_hour,
         per_month=per_hour * HOURS_A_MONTH,
-        per_million=per_output,
         per_million_input=per_hour * found.prefill_share / (hour * load.prompt_tokens) * MILLION,
         per_million_output=per_output * (1 - found.prefill_share),
+        whole_per_million_output=per_output,
         error=found.tpot_error,
     )

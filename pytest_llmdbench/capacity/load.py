@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from pytest_llmdbench.capacity.lengths import FIXED, Spread
 from pytest_llmdbench.errors import DeclarationError
 
 #: More are typing errors.
@@ -17,7 +18,8 @@ MOST_REQUESTS: Final = 1_000_000
 class Load:
     """Mean lengths in tokens, and either a concurrency (requests in flight) or a rate (requests/s).
 
-    ``shared`` is the share (0..1) of a prompt that the prefix cache already holds.
+    ``shared`` is the share (0..1) of a prompt that the prefix cache already holds; ``prompt`` and ``output`` say how
+    lengths spread around their means.
     """
 
     prompt_tokens: float
@@ -25,12 +27,16 @@ class Load:
     concurrency: int | None = None
     rate: float | None = None
     shared: float = 0.0
+    prompt: Spread = FIXED
+    output: Spread = FIXED
 
     def __post_init__(self) -> None:
         """Raise DeclarationError on what nobody can mean."""
         for name, value in (("prompt_tokens", self.prompt_tokens), ("output_tokens", self.output_tokens)):
             if not 1 <= value <= MOST_TOKENS:
                 raise DeclarationError(f"{name}: {value:g} is not possible; it is a number from 1 to {MOST_TOKENS:,}")
+        self.prompt.check("prompt_tokens", self.prompt_tokens)
+        self.output.check("output_tokens", self.output_tokens)
         if not 0 <= self.shared < 1:
             raise DeclarationError(f"shared: {self.shared} is not possible; it is a share from 0 to below 1")
         if (self.concurrency is None) == (self.rate is None):
@@ -49,5 +55,24 @@ class Load:
 
     @property
     def length(self) -> float:
-        """Prompt and answer together, tokens."""
+        """Prompt and answer together at their means, tokens."""
         return self.prompt_tokens + self.output_tokens
+
+    @property
+    def varies(self) -> bool:
+        """Whether it says more of its lengths than the means."""
+        return self.prompt != FIXED or self.output != FIXED
+
+    @property
+    def longest(self) -> float:
+        """The longest prompt with the longest answer, tokens: as far as it says them."""
+        return self.prompt.longest(self.prompt_tokens) + self.output.longest(self.output_tokens)
+
+    @property
+    def resident(self) -> float:
+        """Tokens that a request under way has in the KV cache, on average.
+
+        A request stays for as long as its answer takes, so long answers are met more often than they come; on average
+        half of an answer is there. The length of a prompt does not make it stay.
+        """
+        return self.prompt_tokens + self.output.biased(self.output_tokens) / 2

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_llmdbench.capacity import arguments, texts
 from pytest_llmdbench.capacity.answers import exploration_data, speed_data, validation_data
 from pytest_llmdbench.capacity.estimators import ROOFLINE, estimator, stated
+from pytest_llmdbench.capacity.load_options import load_of
 from pytest_llmdbench.errors import DeclarationError, LlmdError
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _check(given: argparse.Namespace) -> Answer:
     from pytest_llmdbench.capacity.nodes import slowed
+    from pytest_llmdbench.capacity.speed import places
     from pytest_llmdbench.capacity.validation import validate
 
     if given.scenario:
@@ -49,16 +51,17 @@ def _check(given: argparse.Namespace) -> Answer:
     config = arguments.engine_of(given)
     found = validate(config)
     data, lines = validation_data(found), list(texts.validation_lines(found))
-    load = arguments.load_of(given)
+    load = load_of(given)
     code = NO if found.verdict == "will not start" else YES
     if load is not None and code == YES:
         estimate = estimator(given.estimator)
         try:
             fast = slowed(estimate(config, load), config, load)
+            room = int(places(config, load)) * config.data_parallel_size
         except DeclarationError as error:  # it starts, and does not carry this load
             return NO, data | {"speed": None, "why_no_speed": str(error)}, [*lines, "", f"  no speed: {error}"]
-        data["speed"] = speed_data(fast)
-        lines += ["", *texts.speed_lines(fast), f"  by {fast.source}"]
+        data |= {"speed": speed_data(fast), "places": room}
+        lines += ["", *texts.speed_lines(fast, room), f"  by {fast.source}"]
     return code, data, lines
 
 
@@ -73,7 +76,7 @@ def _check_scenario(name: str, gpu: str | None) -> Answer:
         scenario = on_gpu(scenario, gpu)
     # A standup judges what it knows; who asks is told what is missing.
     gpu_of(scenario)
-    find_model(scenario.model.name)
+    find_model(scenario.model.name, key="model.name")
     found = check_scenario(scenario)
     data = [{"role": one.role, **validation_data(one.validation)} for one in found]
     code = NO if any(one.fatal for one in found) else YES if found else WRONG

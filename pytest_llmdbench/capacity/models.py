@@ -35,14 +35,20 @@ _ENDINGS: Final = (
 )
 
 
-def find_model(name: str, quantization: str | None = None, *, hub: bool = False) -> Model:
+class UnknownModelError(DeclarationError):
+    """Nobody here knows a model of this name."""
+
+
+def find_model(name: str, quantization: str | None = None, *, hub: bool | None = None, key: str = "model") -> Model:
     """The model called ``name``: a path, a name of the table, one in the Hugging Face cache, a quantized copy of one.
 
     ``quantization`` is what ``--quantization`` asks for; the checkpoint's own wins where it has one. ``hub``: ask the
-    Hugging Face hub for what nobody here knows.
+    Hugging Face hub for what nobody here knows; False where one could ask it, and does not. ``key`` is what errors call
+    the name's place.
 
     Raises:
-        DeclarationError: nobody knows the name (with the nearest that is known), or its config.json is no good.
+        UnknownModelError: nobody knows the name; says the nearest that is known.
+        DeclarationError: its config.json is no good.
     """
     model = _path(name) or _shipped().get(name.casefold()) or _cached(name) or _copy(name)
     if model is None and hub:
@@ -50,16 +56,23 @@ def find_model(name: str, quantization: str | None = None, *, hub: bool = False)
 
         model = read_architecture(fetch_config(name), name)
     if model is None:
-        names = {one.name.casefold(): one.name for one in _shipped().values()}
-        hint = nearest(name.casefold(), names)
-        for small, real in names.items():
-            hint = hint.replace(f"'{small}'", f"'{real}'")
-        hint = hint if hint.startswith("did") else "'llmdbench-explore models' lists what is."
-        raise DeclarationError(
-            f"model: '{name:.120}' is not known: {hint} A folder with its config.json is taken as well, and what is in "
-            "the Hugging Face cache; --hub asks the hub itself"
-        )
+        raise UnknownModelError(f"{key}: {_unknown(name, '; --hub asks the hub itself' if hub is False else '')}")
     return quantized(model, quantization) if quantization and model.quantization.name == "none" else model
+
+
+def _unknown(name: str, hub: str) -> str:
+    """Why nobody knows the name, and the ways out; ``hub`` is the last of them."""
+    if _folder(name):
+        return f"'{name:.120}' is a folder, and there is no config.json in it"
+    names = {one.name.casefold(): one.name for one in _shipped().values()}
+    hint = nearest(name.casefold(), names)
+    for small, real in names.items():
+        hint = hint.replace(f"'{small}'", f"'{real}'")
+    hint = hint if hint.startswith("did") else "'llmdbench-explore models' lists what is."
+    return (
+        f"'{name:.120}' is not known: {hint} A folder with its config.json is taken as well, and what is in the "
+        f"Hugging Face cache{hub}"
+    )
 
 
 def quantized(model: Model, word: str) -> Model:
@@ -132,13 +145,20 @@ def _copy(name: str) -> Model | None:
     return replace(_stems()[stem], name=name) if stem in _stems() else None
 
 
-def _path(name: str) -> Model | None:
-    path = Path(name).expanduser()
+def _folder(name: str) -> bool:
     try:
+        return Path(name).expanduser().is_dir()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def _path(name: str) -> Model | None:
+    try:
+        path = Path(name).expanduser()
         file = path / "config.json" if path.is_dir() else path
         if not file.is_file():
             return None
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):  # a path that no system has, or of a user whom nobody knows
         return None
     return _read(file, name)
 

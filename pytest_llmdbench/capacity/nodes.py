@@ -87,11 +87,16 @@ def slowed(found: Speed, config: Configuration, load: Load) -> Speed:
     cycle = found.running / found.requests_per_second
     added = steps * step + running * prompt
     slower = cycle / (cycle + added)
-    return replace(
+    later = replace(
         found,
         ttft=found.ttft / slower if found.concurrency > found.running else found.ttft + 2 * prompt,
         tpot=found.tpot + (added / steps if steps else 0.0),
         e2e=found.e2e / slower,
+    )
+    if load.rate is not None:  # as many come, and are there for longer
+        return replace(later, concurrency=found.concurrency / slower, running=found.running / slower)
+    return replace(
+        later,
         requests_per_second=found.requests_per_second * slower,
         output_tokens_per_second=found.output_tokens_per_second * slower,
         prompt_tokens_per_second=found.prompt_tokens_per_second * slower,

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import html
+import itertools
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
+from pytest_llmdbench.capacity.candidate import Candidate
 from pytest_llmdbench.capacity.estimators import stated
-from pytest_llmdbench.capacity.explore import Candidate, Exploration, by_cost, pareto
+from pytest_llmdbench.capacity.explore import Exploration
 from pytest_llmdbench.capacity.memory import memory
+from pytest_llmdbench.capacity.ranking import by_cost, pareto, tpot_of, ttft_of
 from pytest_llmdbench.capacity.texts import exploration_lines
 
 #: Engines whose memory is drawn, and whose points have a colour of their own.
@@ -26,24 +29,39 @@ _PARTS: Final = (
     ("cuda_graphs", "CUDA graphs"),
     ("kv", "KV cache"),
 )
+#: A number of a candidate: what a chart is of, or over.
+Value: TypeAlias = Callable[[Candidate], float]
+#: What is shown beside each other, by the words of its axis.
+_LATENCIES: Final[tuple[tuple[str, Value], ...]] = (("TPOT", tpot_of), ("TTFT", ttft_of))
 _STYLE: Final = (
     "body{font:15px/1.4 system-ui,sans-serif;margin:1.5em auto;max-width:1200px;padding:0 1em;color:#222;"
-    "background:#fff}pre{overflow-x:auto;font-size:12px}.chart{height:460px}h1{font-size:1.4em}"
+    "background:#fff}pre{overflow-x:auto;font-size:12px}.row{display:flex;flex-wrap:wrap}"
+    ".chart{height:460px;flex:1 1 480px;min-width:0}h1{font-size:1.4em}"
     "h2{font-size:1.1em;margin-top:2em}"
 )
 
 
 def page(found: Exploration) -> str:
     """The page, HTML."""
-    charts = (
-        ("Memory of one GPU", _memory_chart(found.best[:_SHOWN])),
-        ("Throughput against latency", _scatter(found, lambda one: one.per_gpu, "output tokens/s of one GPU", -1)),
-        ("Cost against latency", _scatter(found, by_cost, f"{_currency(found)} for a million output tokens", 1)),
+    charts = [("Memory of one GPU", [_memory_chart(found.best[:_SHOWN])])]
+    values: tuple[tuple[str, Value, str, int], ...] = (
+        ("Throughput", lambda one: one.per_gpu, "output tokens/s of one GPU", -1),
+        ("Cost", by_cost, f"{_currency(found)} for a million output tokens, prompts included", 1),
     )
+    for name, value, title, sign in values:
+        beside = [_scatter(found, fast, words, value, title, sign) for words, fast in _LATENCIES]
+        charts.append((f"{name} against latency", beside))
     title = html.escape(f"{found.asked.model.name}: what fits, how fast, and at what cost")
     table = html.escape("\n".join(exploration_lines(found, len(found.best))))
-    bodies = "".join(f'<h2>{name}</h2><div class="chart" id="chart{at}"></div>' for at, (name, _) in enumerate(charts))
-    data = json.dumps([chart for _, chart in charts], allow_nan=False).replace("<", "\\u003c")
+    places = itertools.count()
+    bodies = "".join(
+        f'<h2>{name}</h2><div class="row">'
+        + "".join(f'<div class="chart" id="chart{next(places)}"></div>' for _ in beside)
+        + "</div>"
+        for name, beside in charts
+    )
+    drawn = [chart for _, beside in charts for chart in beside]
+    data = json.dumps(drawn, allow_nan=False).replace("<", "\\u003c")
     draw = (
         f"const charts={data};charts.forEach((chart,at)=>Plotly.newPlot('chart'+at,chart.data,chart.layout,"
         "{responsive:true,displaylogo:false}));"
@@ -79,38 +97,42 @@ def _memory_chart(best: Sequence[Candidate]) -> Mapping[str, Any]:
     return {"data": bars, "layout": layout}
 
 
-def _scatter(found: Exploration, value: Callable[[Candidate], float], title: str, sign: int) -> Mapping[str, Any]:
-    """Points over TPOT: each engine a line, what misses the SLO grey, the front. ``sign`` is 1 where less is good."""
+def _scatter(found: Exploration, fast: Value, words: str, value: Value, title: str, sign: int) -> Mapping[str, Any]:
+    """Points over a latency: each engine a line, what misses the SLO grey, the front. ``sign`` is 1 where less is good.
+
+    The legend stands at the chart of the last latency alone, for all beside it.
+    """
     traces = [
-        _trace("misses the SLO", found.missing, value, {"mode": "markers", "marker": {"color": "#bbb", "size": 5}})
+        _trace(
+            "misses the SLO", found.missing, fast, value, {"mode": "markers", "marker": {"color": "#bbb", "size": 5}}
+        )
     ]
     for at, engine in enumerate(found.best[:_SHOWN]):
         points = sorted((one for one in found.meeting if one.label == engine.label), key=lambda one: one.concurrency)
         marker = {"symbol": _MARKS[at // _COLOURS]}
-        traces.append(_trace(engine.label, points, value, {"mode": "lines+markers", "marker": marker}))
+        traces.append(_trace(engine.label, points, fast, value, {"mode": "lines+markers", "marker": marker}))
     shown = {one.label for one in found.best[:_SHOWN]}
     rest = [one for one in found.meeting if one.label not in shown]
-    traces.append(_trace("others", rest, value, {"mode": "markers", "marker": {"color": "#7a9", "size": 5}}))
-    front = [one for one in pareto(found.meeting, lambda one: sign * value(one)) if math.isfinite(value(one))]
+    traces.append(_trace("others", rest, fast, value, {"mode": "markers", "marker": {"color": "#7a9", "size": 5}}))
+    front = [one for one in pareto(found.meeting, lambda one: sign * value(one), fast) if math.isfinite(value(one))]
     line = {"mode": "lines", "line": {"color": "#000", "dash": "dot"}}
-    traces.append(_trace("Pareto front", front, value, line))
+    traces.append(_trace("Pareto front", front, fast, value, line))
     layout = {
-        "xaxis": {"title": {"text": "TPOT, ms"}, "type": "log"},
+        "xaxis": {"title": {"text": f"{words}, ms"}, "type": "log"},
         "yaxis": {"title": {"text": title}, "type": "log"},
         "margin": {"t": 40},
         "hovermode": "closest",
+        "showlegend": words == _LATENCIES[-1][0],
     }
     return {"data": [trace for trace in traces if trace["x"]], "layout": layout}
 
 
-def _trace(
-    name: str, points: Sequence[Candidate], value: Callable[[Candidate], float], how: Mapping[str, Any]
-) -> dict[str, Any]:
-    kept = [one for one in points if math.isfinite(value(one)) and one.speed.tpot > 0]
+def _trace(name: str, points: Sequence[Candidate], fast: Value, value: Value, how: Mapping[str, Any]) -> dict[str, Any]:
+    kept = [one for one in points if math.isfinite(value(one)) and fast(one) > 0]
     return {
         "type": "scatter",
         "name": html.escape(name),
-        "x": [round(one.speed.tpot * 1e3, 3) for one in kept],
+        "x": [round(fast(one) * 1e3, 3) for one in kept],
         "y": [round(value(one), 4) for one in kept],
         "text": [html.escape(f"{one.label}, {one.concurrency} at once, {one.replicas} replicas") for one in kept],
         **how,

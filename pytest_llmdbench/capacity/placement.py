@@ -110,7 +110,7 @@ def _types(config: Configuration) -> Iterator[Broken]:
     if gpu.vendor != "nvidia":
         return
     dtype = model.dtype if config.dtype == "auto" else config.dtype
-    if dtype in ("bfloat16", "bf16") and gpu.capability < 8:
+    if dtype == "bfloat16" and gpu.capability < 8:
         why = f"{gpu.name} (compute capability {gpu.capability}) has no bfloat16"
         yield Broken("--dtype", why, "half")
     if model.quantization.compute == "fp8" and gpu.capability < 8:

@@ -8,13 +8,15 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from pytest_llmdbench.capacity.asked import Asked
+from pytest_llmdbench.capacity.candidate import Candidate
 from pytest_llmdbench.capacity.configuration import DEFAULT_VERSION, Configuration
-from pytest_llmdbench.capacity.explore import Asked, Candidate
+from pytest_llmdbench.capacity.explore import HEADROOM
 from pytest_llmdbench.capacity.memory import memory
 from pytest_llmdbench.capacity.nodes import ASSUMED, placed
 from pytest_llmdbench.capacity.simulated import SIZES, TIMES, simulator_like
 from pytest_llmdbench.capacity.weights import weights_bytes
-from pytest_llmdbench.errors import DeclarationError
+from pytest_llmdbench.errors import DeclarationError, counted
 
 #: The processor's memory of a pod beside the weights, which pass through it.
 _BESIDE_GIB: Final = 16
@@ -96,6 +98,7 @@ def _flags(found: Candidate) -> dict[str, Any]:
         "enable_expert_parallel": config.enable_expert_parallel or None,
         "max_model_len": config.length,
         "max_num_seqs": config.max_num_seqs,
+        "max_num_batched_tokens": config.max_num_batched_tokens,
         "gpu_memory_utilization": config.utilization,
         "dtype": config.dtype,
         "quantization": config.model.quantization.name if config.model.quantized_at_start else None,
@@ -116,6 +119,11 @@ def _expected(found: Candidate, asked: Asked) -> list[str]:
         f"{one.output_tokens_per_second:.0f} output tokens/s and {one.requests_per_second:.2f} requests/s a replica,",
         f"KV cache {room.kv:.1f} GiB: {room.tokens} tokens.",
     ]
+    if asked.rate is not None:
+        lines.append(
+            f"{counted(found.replicas, 'replica')} for {asked.rate:g} requests/s: each is given at most {HEADROOM:.0%} "
+            "of what it carries when full."
+        )
     if found.config.nodes > 1:
         lines += [
             f"{placed(found.config)};",
@@ -125,8 +133,11 @@ def _expected(found: Candidate, asked: Asked) -> list[str]:
         ]
     if found.cost:
         price = found.cost.price
-        shown = f"{found.cost.per_million:.3g} {price.currency or ''}".strip()
-        lines.append(f"A million output tokens cost {shown} at {price.per_hour:g} a GPU-hour ({price.source}).")
+        shown = f"{found.cost.whole_per_million_output:.3g} {price.currency or ''}".strip()
+        lines.append(
+            f"A million output tokens cost {shown}, prompts included, at {price.per_hour:g} a GPU-hour "
+            f"({price.source})."
+        )
     return lines
 
 

@@ -67,7 +67,7 @@ def settings_like(like: str, model: str, vllm: Mapping[str, Any], said: Mapping[
         "max_num_batched_tokens", "gpu_memory_utilization", "block_size", "dtype", "kv_cache_dtype", "enforce_eager",
     )  # fmt: skip
     given = {flag: vllm[flag] for flag in flags if vllm.get(flag) is not None}
-    config = Configuration(find_model(model, vllm.get("quantization")), find_gpu(like), **given)
+    config = Configuration(find_model(model, vllm.get("quantization"), key="model.name"), find_gpu(like), **given)
     check_sizes(config)
     found = simulator_like(config)
     times = {key: getattr(found, key) for key in TIMES}

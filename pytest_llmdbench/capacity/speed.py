@@ -25,6 +25,8 @@ FRONT_S: Final = 0.03
 TOKENIZE_S: Final = 4e-6
 #: Requests of like lengths end, and the next ones begin, in bunches: the share of the others that come just before.
 AHEAD: Final = 0.06
+#: Requests in flight at a rate are found to this share.
+_NEAR: Final = 1e-4
 #: A replica's speed with so many requests in flight.
 Closed: TypeAlias = "Callable[[float], Speed]"
 
@@ -102,13 +104,13 @@ def places(config: Configuration, load: Load) -> float:
     Raises:
         DeclarationError: not even one has.
     """
-    if load.length > config.length:
+    if load.longest > config.length:
+        which = "the longest " if load.varies else ""
         raise DeclarationError(
-            f"max_model_len: {config.length} tokens are fewer than prompt and answer of the load, {load.length:.0f}"
+            f"max_model_len: {config.length} tokens are fewer than {which}prompt and answer of the load, "
+            f"{load.longest:.0f}"
         )
-    # Answers grow: on average half of them is there.
-    mean = max(1, int(load.prompt_tokens + load.output_tokens / 2))
-    found = memory(replace(config, max_model_len=mean))
+    found = memory(replace(config, max_model_len=max(1, int(load.resident))))
     if found.concurrency < 1:
         raise DeclarationError(f"{config.model.name} on {config.gpu.name}: no request of the load has a place")
     return min(float(config.sequences), found.concurrency)
@@ -119,7 +121,7 @@ def _closed(line: Roofline, load: Load, in_flight: float, room: float) -> Speed:
     each = max(1.0, in_flight / copies)
     running = min(each, room)
     steps = max(0.0, load.output_tokens - 1)
-    step = line.decode_s(running, load.prompt_tokens + load.output_tokens / 2)
+    step = line.decode_s(running, load.resident)
     before = load.prompt_tokens - load.computed
     prefill = line.prefill_s(load.computed, before)
     # A bunch shares steps, as far as these have room, and with them the reading of the weights.
@@ -155,7 +157,7 @@ def _at_rate(load: Load, rate: float, most: float, closed: Closed) -> Speed:
             f"{int(rate / highest) + 1} replicas"
         )
     low, high = 1e-6, most
-    for _ in range(60):
+    while high - low > _NEAR * high:
         middle = (low + high) / 2
         low, high = (middle, high) if _flow(middle, closed) < rate else (low, middle)
     found = closed(max(1.0, high))

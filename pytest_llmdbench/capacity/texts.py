@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pytest_llmdbench.capacity.calibration import Compared
-from pytest_llmdbench.capacity.configuration import Configuration
-from pytest_llmdbench.capacity.explore import Candidate, Exploration, by_cost, pareto
+from pytest_llmdbench.capacity.candidate import Candidate
+from pytest_llmdbench.capacity.configuration import Configuration, newer_than_known
+from pytest_llmdbench.capacity.explore import HEADROOM, Exploration
+from pytest_llmdbench.capacity.lengths import Spread
 from pytest_llmdbench.capacity.nodes import ASSUMED, placed
 from pytest_llmdbench.capacity.preflight import Finding
+from pytest_llmdbench.capacity.ranking import by_cost, pareto
 from pytest_llmdbench.capacity.speed import Speed
 from pytest_llmdbench.capacity.started import Started
 from pytest_llmdbench.capacity.validation import Validation
+from pytest_llmdbench.errors import counted
 
 
 def validation_lines(found: Validation) -> Iterator[str]:
@@ -46,8 +50,8 @@ def validation_lines(found: Validation) -> Iterator[str]:
             yield f"    {fix!s:{width}}   {fix.why}"
 
 
-def speed_lines(found: Speed) -> Iterator[str]:
-    """Latencies and throughput of one replica, with their ranges."""
+def speed_lines(found: Speed, room: int) -> Iterator[str]:
+    """Latencies and throughput of one replica, with their ranges, and how many requests have a place at once."""
     low, high = found.ttft_range
     yield f"  TTFT        {found.ttft * 1e3:9.1f} ms   ({low * 1e3:.1f} to {high * 1e3:.1f})"
     low, high = found.tpot_range
@@ -56,30 +60,25 @@ def speed_lines(found: Speed) -> Iterator[str]:
     low, high = found.throughput_range
     yield f"  throughput  {found.output_tokens_per_second:9.1f} output tokens/s   ({low:.0f} to {high:.0f})"
     yield f"              {found.requests_per_second:9.3f} requests/s, {found.concurrency:.3g} in flight"
+    yield f"  room        {room:9,d} requests of this load at once"
 
 
 def exploration_lines(found: Exploration, top: int) -> Iterator[str]:
     """The table of the best, the Pareto front, and what was left out."""
     asked = found.asked
-    load = f"prompts of {asked.load.prompt_tokens:g} and answers of {asked.load.output_tokens:g} tokens"
-    tried = len(found.meeting) + len(found.missing)
-    yield f"{asked.model.name}, {load}: {len(found.meeting)} of {tried} points meet what is asked for"
+    load = f"prompts of {_lengths(asked.load.prompt, asked.load.prompt_tokens)} and answers of "
+    load += f"{_lengths(asked.load.output, asked.load.output_tokens)} tokens"
+    able = f"{len(found.best)} of {counted(found.engines, 'engine')} can do what is asked for"
+    yield f"{asked.model.name}, {load}: {able}"
     if found.best:
-        front = {id(one) for one in pareto(found.meeting, by_cost)}
         yield ""
-        yield from _table(found.best[:top], front)
-        if any(id(one) in front for one in found.best[:top]):
-            yield "  * no other is both faster (TPOT) and cheaper"
-        yield from _prices(found.best[:top])
-        yield from (f"  {line}" for line in _cache(found.best[0].config))
-        far = [one for one in found.best[:top] if one.config.nodes > 1]
-        yield from (f"  {one.label}: {placed(one.config)}" for one in far)
-        if far:
-            yield f"  {ASSUMED}"
+        yield from _best(found, found.best[:top])
     elif found.missing:
         near = min(found.missing, key=lambda one: (len(one.missed), one.speed.e2e))
         yield f"nothing meets the SLO; the nearest is {near.label} with {near.concurrency} at once:"
         yield f"  TTFT {near.speed.ttft * 1e3:.0f} ms, TPOT {near.speed.tpot * 1e3:.1f} ms; it misses {near.missed[0]}"
+    if newer := newer_than_known(asked.version):
+        yield f"note: {newer}"
     for text in found.unknown:
         yield f"not estimated, so not asked for: {text}"
     reasons: dict[str, list[str]] = {}
@@ -89,6 +88,32 @@ def exploration_lines(found: Exploration, top: int) -> Iterator[str]:
         yield f"not on {', '.join(gpus)}: {why}"
 
 
+def _best(found: Exploration, shown: Sequence[Candidate]) -> Iterator[str]:
+    """The table, and what its lines need to be understood."""
+    front = {id(one) for one in pareto(found.meeting, by_cost) if one.cost}
+    yield from _table(shown, front)
+    if any(id(one) in front for one in shown):
+        yield "  * no other is both faster (TPOT) and cheaper"
+    if found.asked.rate is not None:
+        yield f"  each replica is given at most {HEADROOM:.0%} of what it carries when full; at once: at that rate"
+    yield from _prices(shown)
+    yield from (f"  {line}" for line in _cache(shown[0].config))
+    # Each way to use several nodes once, by its first line.
+    ways: dict[bool, Candidate] = {}
+    for one in shown:
+        if one.config.nodes > 1:
+            ways.setdefault(one.config.data_parallel_size > 1, one)
+    yield from (f"  {one.label}: {placed(one.config)}" for one in ways.values())
+    if ways:
+        yield f"  {ASSUMED}"
+
+
+def _lengths(spread: Spread, mean: float) -> str:
+    """``1000`` or ``4096 (8192 at most)``."""
+    longest = spread.longest(mean)
+    return f"{mean:g} (up to {longest:.0f})" if longest > mean else f"{mean:g}"
+
+
 def _cache(config: Configuration) -> Iterator[str]:
     """What nobody asked for by a flag."""
     if config.fp8_cache:
@@ -96,7 +121,7 @@ def _cache(config: Configuration) -> Iterator[str]:
 
 
 def _table(shown: Sequence[Candidate], front: set[int]) -> Iterator[str]:
-    rows = [
+    rows: list[tuple[str, ...]] = [
         (
             "replicas x one replica",
             "at once",
@@ -104,22 +129,26 @@ def _table(shown: Sequence[Candidate], front: set[int]) -> Iterator[str]:
             "TPOT ms",
             "tok/s/GPU",
             "GPUs",
-            "$/1M out",
             "$/1M in",
+            "$/1M out",
+            "$ all/1M out",
             "a month",
         )
     ]
     for one in shown:
-        money = ("-", "-", "-")
+        money: tuple[str, ...] = ("-", "-", "-", "-")
         if one.cost:
             cost = one.cost
-            money = (f"{cost.per_million:.3f}", f"{cost.per_million_input:.3f}", f"{cost.per_month:,.0f}")
+            tokens = (cost.per_million_input, cost.per_million_output, cost.whole_per_million_output)
+            money = (*(f"{value:.3f}" for value in tokens), f"{cost.per_month:,.0f}")
         star = " *" if id(one) in front else ""
         speed = one.speed
         times = (f"{speed.ttft * 1e3:.0f}", f"{speed.tpot * 1e3:.1f}", f"{one.per_gpu:.0f}")
         rows.append((f"{one.replicas} x ({one.label}){star}", str(one.concurrency), *times, str(one.gpus), *money))
-    if shown[0].cost and shown[0].cost.price.currency not in (None, "USD"):
-        rows[0] = tuple(cell.replace("$", f"{shown[0].cost.price.currency}") for cell in rows[0])  # type: ignore[assignment]
+    currency = next((one.cost.price.currency for one in shown if one.cost), "USD")
+    if currency != "USD":
+        # A price that was given has no currency.
+        rows[0] = tuple(cell.replace("$", currency or "cost").strip() for cell in rows[0])
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
         yield (
@@ -133,8 +162,11 @@ def _prices(shown: Sequence[Candidate]) -> Iterator[str]:
     said = {one.config.gpu.name: one.cost.price for one in shown if one.cost}
     for gpu, price in said.items():
         date = f", {price.date}" if price.date else ""
-        yield f"  {gpu}: {price.per_hour:g} {price.currency or ''} a GPU-hour ({price.source}{date})"
-    yield "  $/1M out puts all of the cost on output tokens; $/1M in is the part of prompts, by time"
+        money = f"{price.per_hour:g} {price.currency or ''}".rstrip()
+        yield f"  {gpu}: {money} a GPU-hour ({price.source}{date})"
+    if said:
+        yield "  1M in and 1M out share the cost by the time that prompts and answers take; all/1M out is all of it on"
+        yield "  answers alone, to compare engines by"
 
 
 def comparison_lines(found: Sequence[Compared]) -> Iterator[str]:

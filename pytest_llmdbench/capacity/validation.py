@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-from pytest_llmdbench.capacity.configuration import V1, Configuration
+from pytest_llmdbench.capacity.configuration import V1, Configuration, newer_than_known
 from pytest_llmdbench.capacity.gpus import known_gpus
 from pytest_llmdbench.capacity.memory import Memory, memory
 from pytest_llmdbench.capacity.models import known_architectures, quantized
@@ -112,7 +112,8 @@ def _why(config: Configuration, found: Memory, verdict: Verdict) -> str:
     )
 
 
-def _starts(config: Configuration) -> bool:
+def starts(config: Configuration) -> bool:
+    """Whether it surely starts: the verdict of :func:`validate` alone, for those who try many."""
     return not broken_rules(config) and _verdict(config, memory(config)) == "will start"
 
 
@@ -121,25 +122,25 @@ def _fixes(config: Configuration) -> Iterator[Fix]:
     if (length := _longest(config)) is not None:
         yield Fix("--max-model-len", str(length), "the longest request that has its place in the KV cache")
     for step in range(int(config.utilization * 100) + 1, int(_MOST_UTILIZATION * 100) + 1):
-        if _starts(replace(config, gpu_memory_utilization=step / 100)):
+        if starts(replace(config, gpu_memory_utilization=step / 100)):
             yield Fix("--gpu-memory-utilization", f"{step / 100:.2f}", "vLLM takes more of the GPU")
             break
     for sequences in (512, 256, 128, 64, 32, 16):
-        if sequences < config.sequences and _starts(replace(config, max_num_seqs=sequences)):
+        if sequences < config.sequences and starts(replace(config, max_num_seqs=sequences)):
             yield Fix("--max-num-seqs", str(sequences), "smaller batches need less memory to sample")
             break
-    if config.kv_bytes > 1 and config.gpu.capability >= 8.9 and _starts(replace(config, kv_cache_dtype="fp8")):
+    if config.kv_bytes > 1 and config.gpu.capability >= 8.9 and starts(replace(config, kv_cache_dtype="fp8")):
         yield Fix("--kv-cache-dtype", "fp8", "half the bytes of a token in the KV cache")
-    if config.release >= (0, 21) and not config.enforce_eager and _starts(replace(config, enforce_eager=True)):
+    if config.release >= (0, 21) and not config.enforce_eager and starts(replace(config, enforce_eager=True)):
         yield Fix("--enforce-eager", "", "no memory for CUDA graphs, and slower steps")
     yield from _more_gpus(config)
     if config.model.quantization.name == "none" and config.gpu.capability >= 8.9:
         smaller = replace(config, model=quantized(config.model, "fp8"))
-        if _starts(smaller):
+        if starts(smaller):
             yield Fix("--quantization", "fp8", "half the bytes of a weight; check the quality of the answers")
     larger = sorted((one for one in known_gpus() if one.vendor == config.gpu.vendor), key=lambda one: one.memory_gib)
     for gpu in larger:
-        if gpu.memory_gib > _LARGER * config.total_gib and _starts(replace(config, gpu=gpu, memory_gib=None)):
+        if gpu.memory_gib > _LARGER * config.total_gib and starts(replace(config, gpu=gpu, memory_gib=None)):
             yield Fix("accelerator.product", gpu.product, "a GPU with more memory")
             break
 
@@ -148,11 +149,11 @@ def _more_gpus(config: Configuration) -> Iterator[Fix]:
     """More ranks of the same node; where it is full, more nodes, which hold layers one after the other."""
     gpu, here = config.gpu, config.tensor_parallel_size
     for size in tensor_sizes(config, gpu.node):
-        if size > here and _starts(replace(config, tensor_parallel_size=size)):
+        if size > here and starts(replace(config, tensor_parallel_size=size)):
             yield Fix("--tensor-parallel-size", str(size), f"{size} GPUs share the weights and the KV cache")
             return
     for stages in NODES if here == config.gpus == gpu.node and gpu.nvlink else ():
-        if _starts(replace(config, pipeline_parallel_size=stages)):
+        if starts(replace(config, pipeline_parallel_size=stages)):
             yield Fix("--pipeline-parallel-size", str(stages), f"{stages} nodes hold the layers one after the other")
             return
 
@@ -167,7 +168,7 @@ def _two_fixes(config: Configuration) -> Iterator[Fix]:
             yield Fix("--tensor-parallel-size", str(size), why, Fix("--max-model-len", str(length), why))
             return
     for stages in NODES if sizes and config.gpu.nvlink else ():
-        if _starts(replace(config, tensor_parallel_size=sizes[-1], pipeline_parallel_size=stages)):
+        if starts(replace(config, tensor_parallel_size=sizes[-1], pipeline_parallel_size=stages)):
             why = f"{sizes[-1]} GPUs of a node share each layer, and {stages} nodes hold the layers one after the other"
             yield Fix("--tensor-parallel-size", str(sizes[-1]), why, Fix("--pipeline-parallel-size", str(stages), why))
             return
@@ -178,7 +179,7 @@ def _longest(config: Configuration) -> int | None:
     low, high = 0, config.length // 256
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if _starts(replace(config, max_model_len=middle * 256)) else (low, middle - 1)
+        low, high = (middle, high) if starts(replace(config, max_model_len=middle * 256)) else (low, middle - 1)
     return low * 256 or None
 
 
@@ -190,6 +191,8 @@ def _notes(config: Configuration) -> Iterator[str]:
     if config.release < V1:
         rough = "rough" if config.model.mla else "less exact than of later ones"
         yield f"vLLM {config.version} has the engine before V1: its figures are {rough}"
+    if newer := newer_than_known(config.version):
+        yield newer
     if config.gpu.vendor not in ("nvidia", "amd"):
         yield f"{config.gpu.name}: {config.gpu.notes or 'the formulas are those of CUDA'}: its figures are rough"
     if config.model.quantization.compute == "fp8" and 0 < config.gpu.capability < 8.9:

@@ -11,7 +11,7 @@ from pytest_llmdbench.declared.cluster import Accelerator, Existing, Expose, Hug
 from pytest_llmdbench.declared.engine import Engine, Vllm
 from pytest_llmdbench.declared.pods import Pods, Quantity
 from pytest_llmdbench.declared.router import Charts, Further, Router, Sidecar
-from pytest_llmdbench.declared.strict import Strict
+from pytest_llmdbench.declared.strict import Strict, WrongKey
 from pytest_llmdbench.errors import LlmdError
 from pytest_llmdbench.simulator.config import SimulatorConfig
 
@@ -159,6 +159,7 @@ class Scenario(Strict):
         like = simulator.get("like") if isinstance(simulator, Mapping) else None
         if not isinstance(simulator, Mapping) or not isinstance(like, str) or not like:
             return data
+        from pytest_llmdbench.capacity.models import UnknownModelError
         from pytest_llmdbench.capacity.simulated import settings_like
 
         try:
@@ -167,8 +168,10 @@ class Scenario(Strict):
             return data
         try:
             return {**data, "simulator": settings_like(like, model.name, flags.model_dump(), simulator)}
+        except UnknownModelError as error:
+            raise WrongKey("model.name", str(error).removeprefix("model.name: ")) from error
         except LlmdError as error:
-            raise ValueError(f"simulator.like: {error}") from error
+            raise WrongKey("simulator.like", str(error)) from error
 
     @model_validator(mode="after")
     def _local_engines(self) -> Scenario:

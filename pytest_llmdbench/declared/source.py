@@ -47,8 +47,10 @@ def load_yaml(path: Path) -> Source:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DeclarationError(f"{path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise DeclarationError(f"{_shown(path)}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DeclarationError(f"{_shown(path)}: cannot be read: it is not text in UTF-8") from error
     return parse_yaml(text, name=_shown(path))
 
 

@@ -19,6 +19,14 @@ class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
+class WrongKey(ValueError):
+    """What a check of our own says of a key, dotted from the class that it is in."""
+
+    def __init__(self, key: str, message: str) -> None:
+        super().__init__(message)
+        self.key = key
+
+
 #: Pydantic's words for Python's types, in YAML's.
 _PLAIN: Final = {
     "tuple_type": "should be a list",
@@ -49,7 +57,7 @@ def _explain(model: type[BaseModel], layers: Layers, problem: dict[str, Any]) ->
     path: KeyPath = tuple(problem["loc"])
     # A check of our own says which key it is about; pydantic only knows the class that the key is in.
     key = getattr(problem.get("ctx", {}).get("error"), "key", None)
-    path = (*path, key) if key else path
+    path = (*path, *key.split(".")) if key else path
     where = layers.origin(path)
     if problem["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         hint = nearest(str(path[-1]), keys_of(model, path[:-1]))

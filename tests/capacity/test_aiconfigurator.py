@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 import pytest
 
 from pytest_llmdbench.capacity import aiconfigurator, aiconfigurator_model
+from pytest_llmdbench.capacity.asked import Asked
 from pytest_llmdbench.capacity.configuration import Configuration
-from pytest_llmdbench.capacity.explore import Asked, explore
+from pytest_llmdbench.capacity.explore import explore
 from pytest_llmdbench.capacity.gpus import find_gpu
 from pytest_llmdbench.capacity.load import Load
 from pytest_llmdbench.capacity.main import main

@@ -9,13 +9,18 @@ from typing import Any
 
 import pytest
 
+from pytest_llmdbench.capacity.asked import Asked
+from pytest_llmdbench.capacity.candidate import Candidate
 from pytest_llmdbench.capacity.cost import price_of_gpu
-from pytest_llmdbench.capacity.explore import Asked, Exploration, by_cost, explore, pareto
+from pytest_llmdbench.capacity.expected import met
+from pytest_llmdbench.capacity.explore import HEADROOM, Exploration, explore
 from pytest_llmdbench.capacity.gpus import find_gpu
 from pytest_llmdbench.capacity.load import Load
 from pytest_llmdbench.capacity.models import find_model
 from pytest_llmdbench.capacity.preflight import check_scenario
+from pytest_llmdbench.capacity.ranking import by_cost, pareto
 from pytest_llmdbench.capacity.scenario_file import rehearsal_of, scenario_of
+from pytest_llmdbench.capacity.speed import places, speed
 from pytest_llmdbench.capacity.validation import validate
 from pytest_llmdbench.declared.layers import Layers
 from pytest_llmdbench.declared.objective import parse_objectives
@@ -24,11 +29,12 @@ from pytest_llmdbench.declared.source import parse_yaml
 from pytest_llmdbench.declared.strict import read_model
 from pytest_llmdbench.errors import DeclarationError
 
+LOAD = Load(1000, 500, concurrency=1)
 SLO = parse_objectives(["ttft.p90 <= 2s", "tpot.p90 <= 50ms"], "test")
 
 
 def asked(model: str = "Qwen/Qwen3-32B", **changes: Any) -> Asked:
-    made = Asked(find_model(model), Load(1000, 500, concurrency=1), SLO, rate=5.0)
+    made = Asked(find_model(model), LOAD, SLO, rate=5.0)
     return replace(made, **changes)
 
 
@@ -49,7 +55,7 @@ def test_what_is_recommended_starts_and_meets_the_slo(found: Exploration) -> Non
         assert validate(one.config).verdict == "will start"
         assert one.speed.tpot_range[1] <= 0.05
         assert one.speed.ttft_range[1] <= 2
-        assert one.replicas * one.speed.requests_per_second >= 5
+        assert one.replicas * one.speed.requests_per_second == pytest.approx(5)
 
 
 def test_the_cheapest_comes_first_and_what_has_no_price_last(found: Exploration) -> None:
@@ -86,9 +92,51 @@ def test_cost_is_that_of_all_gpus_for_the_tokens_that_are_served() -> None:
     one = explore(asked(gpus=[find_gpu("H100")], price_per_hour=3.0)).best[0]
     assert one.cost
     assert one.cost.per_hour == one.gpus * 3.0
-    assert one.cost.per_million == pytest.approx(one.cost.per_hour / (5 * 3600 * 500) * 1e6)
+    assert one.cost.whole_per_million_output == pytest.approx(one.cost.per_hour / (5 * 3600 * 500) * 1e6)
     both = one.cost.per_million_input * 1000 + one.cost.per_million_output * 500
-    assert both == pytest.approx(one.cost.per_million * 500)
+    assert both == pytest.approx(one.cost.whole_per_million_output * 500)
+
+
+def full(one: Candidate, want: Asked) -> float:
+    """Requests per second of a replica with as many in flight as meet the SLO."""
+    room = int(places(one.config, LOAD)) * one.config.data_parallel_size
+    found = (speed(one.config, replace(LOAD, concurrency=number)) for number in range(1, room + 1))
+    return max(each.requests_per_second for each in found if all(met(slo, each, LOAD) for slo in want.objectives))
+
+
+@pytest.mark.parametrize("slo", [(), ("tpot.p90 <= 25ms",), ("ttft.p90 <= 500ms",)])
+def test_replicas_for_a_rate_have_something_to_spare_and_not_much(slo: tuple[str, ...]) -> None:
+    want = asked(
+        "Qwen/Qwen3-8B", rate=60.0, objectives=parse_objectives(slo, "test"), gpus=[find_gpu("H100")], most_gpus=1
+    )
+    (best,) = explore(want).best
+    carried = HEADROOM * full(best, want)
+    # The batch that just meets the SLO is found to a twentieth.
+    assert 60 / best.replicas <= carried * 1.001 <= 60 / (best.replicas - 1) * 1.06
+
+
+def test_a_rate_does_not_make_the_batch_small() -> None:
+    want = asked("Qwen/Qwen3-8B", rate=6.0, gpus=[find_gpu("H100")])
+    best = explore(want).best[0]
+    assert best.replicas == 1
+    assert best.config.max_num_seqs is None
+    assert "max_num_seqs" not in scenario_of(best, want)
+
+
+def test_where_nothing_else_bounds_the_load_the_batch_does() -> None:
+    slo = parse_objectives(["tpot.p90 <= 15ms"], "test")
+    want = asked("Qwen/Qwen3-8B", rate=None, objectives=slo, gpus=[find_gpu("H100")], most_gpus=1)
+    (best,) = explore(want).best
+    assert best.config.max_num_seqs == best.concurrency
+    (unbound,) = explore(replace(want, objectives=())).best
+    assert unbound.config.max_num_seqs is None
+    assert unbound.concurrency > best.concurrency
+
+
+def test_speeds_are_those_at_the_share_of_the_rate_that_a_replica_has() -> None:
+    want = asked(rate=40.0, gpus=[find_gpu("H100")])
+    for one in explore(want).best:
+        assert one.speed == speed(one.config, replace(LOAD, concurrency=None, rate=40 / one.replicas))
 
 
 def test_what_does_not_fit_is_named_with_its_reason() -> None:

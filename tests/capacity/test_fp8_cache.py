@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from pytest_llmdbench.capacity.answers import configuration_data
+from pytest_llmdbench.capacity.asked import Asked
 from pytest_llmdbench.capacity.configuration import Configuration
-from pytest_llmdbench.capacity.explore import Asked, explore
+from pytest_llmdbench.capacity.explore import explore
 from pytest_llmdbench.capacity.gpus import find_gpu
 from pytest_llmdbench.capacity.load import Load
 from pytest_llmdbench.capacity.memory import memory

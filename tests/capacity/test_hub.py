@@ -78,7 +78,7 @@ def test_what_the_hub_has_beside_a_config_json_counts(hub: type[Hub]) -> None:
 
 def test_the_hub_is_not_asked_unasked(hub: type[Hub]) -> None:
     with pytest.raises(DeclarationError, match="--hub"):
-        find_model("acme/llama")
+        find_model("acme/llama", hub=False)
     assert find_model("Qwen/Qwen3-8B", hub=True)
     assert hub.seen == []
 

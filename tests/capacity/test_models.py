@@ -165,6 +165,27 @@ def test_an_unknown_model_is_refused_with_the_nearest() -> None:
         find_model("Qwen/Qwen3-33B")
 
 
+@pytest.mark.parametrize("made", ["", "config.json"])
+def test_a_folder_without_a_config_json_is_told_so(tmp_path: Path, made: str) -> None:
+    (tmp_path / made).mkdir(exist_ok=True)
+    with pytest.raises(DeclarationError, match=r"is a folder, and there is no config\.json in it$"):
+        find_model(str(tmp_path), hub=False)
+
+
+def test_a_folder_of_a_known_models_name_does_not_hide_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Qwen" / "Qwen3-8B").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert find_model("Qwen/Qwen3-8B").layers == 36
+
+
+def test_the_hub_is_named_only_where_it_can_be_asked() -> None:
+    with pytest.raises(DeclarationError, match=r"^model: .*--hub asks the hub"):
+        find_model("Qwen/Qwen3-33B", hub=False)
+    with pytest.raises(DeclarationError, match=r"^model\.name: ") as caught:
+        find_model("Qwen/Qwen3-33B", key="model.name")
+    assert "--hub" not in str(caught.value)
+
+
 def test_an_unknown_gpu_is_refused_with_the_nearest() -> None:
     with pytest.raises(DeclarationError, match="did you mean 'l40'"):
         find_gpu("l40t")

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from pytest_llmdbench.capacity.explore import Asked, Exploration, explore
+from pytest_llmdbench.capacity.asked import Asked
+from pytest_llmdbench.capacity.explore import Exploration, explore
 from pytest_llmdbench.capacity.gpus import find_gpu
 from pytest_llmdbench.capacity.load import Load
 from pytest_llmdbench.capacity.main import main
@@ -76,13 +77,20 @@ def test_no_more_gpus_are_taken_than_are_asked_for() -> None:
 
 def test_the_network_costs_time_and_more_so_for_more_tokens(deepseek: Exploration) -> None:
     for one in deepseek.best:
-        near = speed(one.config, replace(LOAD, concurrency=one.concurrency, rate=None))
+        near = speed(one.config, replace(LOAD, concurrency=None, rate=5 / one.replicas))
         assert one.speed.tpot > near.tpot
         assert one.speed.ttft > near.ttft
         assert one.speed.e2e > near.e2e
-        assert one.speed.output_tokens_per_second < near.output_tokens_per_second
+        assert one.speed.output_tokens_per_second == near.output_tokens_per_second
+        assert one.speed.concurrency > near.concurrency
         assert 0 < network_s(one.config, 1) < network_s(one.config, 1000)
         assert network_s(replace(one.config, pipeline_parallel_size=1, data_parallel_size=1), 1000) == 0
+
+
+def test_the_network_costs_throughput_of_as_many_requests_in_flight() -> None:
+    for one in explore(search("deepseek-ai/DeepSeek-V3", "H100", rate=None)).best:
+        near = speed(one.config, replace(LOAD, concurrency=one.concurrency))
+        assert one.speed.output_tokens_per_second < near.output_tokens_per_second
 
 
 def test_a_placement_says_why_in_words(deepseek: Exploration) -> None:
@@ -105,6 +113,7 @@ def test_the_command_tells_the_placement_and_what_it_assumes(capsys: pytest.Capt
     assert main(words) == 0
     printed = capsys.readouterr().out
     assert "16 x H100-SXM-80GB, 2 nodes, tp8, pp2" in printed
+    assert printed.count("as one has not the room") == 2, "each way once, not one a line of the table"
     assert "one state a token and stage" in printed
     assert "assumed between nodes: 25 GB/s a GPU" in printed
 

@@ -60,7 +60,11 @@ def test_a_scenario_reads_back_as_the_same_one() -> None:
         ("h10", {}, "did you mean 'h100'"),
         ("h100", {"model": {}}, "not known"),
         ("h100", {"model": None}, "model"),
-        ("h100", {"model": {"name": "llmdbench/simulated"}}, "not known"),
+        (
+            "h100",
+            {"model": {"name": "llmdbench/simulated"}},
+            "'llmdbench/simulated' is not known.*Hugging Face cache( |$|\\n)",
+        ),
         ("L4", {"model": {"name": "Qwen/Qwen3-32B"}}, "does not start"),
         ("h100", {"vllm": {"tensor_parallel_size": "many"}}, "tensor_parallel_size"),
         ("h100", {"vllm": {"max_model_len": -3}}, "max_model_len"),
