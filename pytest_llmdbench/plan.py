@@ -24,6 +24,7 @@ from pytest_llmdbench.declared.workload import Workload, load_workload
 from pytest_llmdbench.errors import DeclarationError, nearest
 from pytest_llmdbench.harnesses.harness import Harness, InPods
 from pytest_llmdbench.harnesses.registry import AT, Harnesses
+from pytest_llmdbench.measurable import cannot_measure
 from pytest_llmdbench.planned_load import Overrides, PlannedLoad, plan_load
 from pytest_llmdbench.provable import cannot_prove
 from pytest_llmdbench.repeats import ONCE, Repeats, repeats_of
@@ -31,8 +32,8 @@ from pytest_llmdbench.stacks.spec import StackSpec
 
 #: The scenario that runs when nobody names one: the embedded stack, which every machine can hold.
 DEFAULT_SCENARIO = "local"
-
-
+#: Every harness that has the workload.
+_ALL: Final = "all"
 #: Option -> the scenario keys that it sets, to its own value where there is none here.
 _KEYS: Final[Mapping[str, Sequence[tuple[str, Any]]]] = {
     "model": (("model.name", None),),
@@ -64,6 +65,12 @@ class Case:
     stack: PlannedStack
     load: PlannedLoad
     repeats: Repeats = ONCE
+
+    @property
+    def pods(self) -> int:
+        """How many load pods send it; 0: it is sent from this machine."""
+        scenario = self.stack.scenario
+        return scenario.load.parallelism if scenario.load_in_cluster else 0
 
     @cached_property
     def id(self) -> str:
@@ -159,7 +166,7 @@ class Plan:
     def _programs(self, stack: PlannedStack, of_benchmark: str | None) -> Sequence[str]:
         """The harnesses of a benchmark on a stack, as they were asked for; the nearest declaration counts."""
         asked: Sequence[str] = self.asked.get("harness", ())
-        if "all" in asked:
+        if _ALL in asked:
             return self.harnesses.names
         return asked or [self.treatments.harness or of_benchmark or stack.scenario.harness]
 
@@ -181,7 +188,7 @@ class Plan:
         """The SLO of a case: scenario < workload < test < option, the nearest on each subject.
 
         A scenario's objectives hold for every load on its stack, but for what a harness is not there to measure, and
-        what a smoke load is too short to prove.
+        what a smoke load is too short to prove. So do an option's, where several harnesses are asked for.
 
         Raises:
             DeclarationError: an objective on a stage that the load does not have.
@@ -193,7 +200,13 @@ class Plan:
             if purpose in METRICS[one.metric].purposes
             and not (workload.header.smoke and cannot_prove(one, case.load.stages, workload.warmup, case.repeats))
         ]
-        merged = nearest_wins(of_stack, case.load.workload.objectives, of_test, self.option_objectives)
+        asked = self.asked.get("harness") or ()
+        of_option = [
+            one
+            for one in self.option_objectives
+            if purpose in METRICS[one.metric].purposes or (len(asked) < 2 and _ALL not in asked)
+        ]
+        merged = nearest_wins(of_stack, case.load.workload.objectives, of_test, of_option)
         stages = len(case.load.stages)
         for objective in merged:
             if stages and objective.stage is not None and objective.stage >= stages:
@@ -207,8 +220,13 @@ class Plan:
 
     @staticmethod
     def unprovable(case: Case, objectives: Iterable[Objective]) -> str | None:
-        """Why a case's load cannot prove one of its objectives, however good the stack is; None if it can prove all."""
-        reasons = (cannot_prove(one, case.load.stages, case.load.workload.warmup, case.repeats) for one in objectives)
+        """Why a load cannot measure or prove one of its objectives, however good the stack is; None if it can all."""
+        load = case.load
+        reasons = (
+            cannot_measure(one, load.harness, load.profile, case.pods)
+            or cannot_prove(one, load.stages, load.workload.warmup, case.repeats)
+            for one in objectives
+        )
         found = next((reason for reason in reasons if reason), None)
         return f"{case.id}: {found}" if found else None
 
@@ -272,10 +290,10 @@ class Plan:
 
 
 def _check_pods(case: Case) -> None:
-    scenario, load = case.stack.scenario, case.load
+    load = case.load
     if isinstance(load.harness, InPods):
         try:
-            load.harness.check_pods(load.profile, scenario.load.parallelism if scenario.load_in_cluster else 0)
+            load.harness.check_pods(load.profile, case.pods, case.stack.scenario.load.image)
         except DeclarationError as error:
             raise DeclarationError(f"{case.id}: {error}") from error
 

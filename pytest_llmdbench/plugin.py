@@ -180,7 +180,7 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
     terminal: Any = session.config.pluginmanager.get_plugin("terminalreporter")
     write = terminal.write_line if terminal else print
-    cases = [case for case in map(_case_of, session.items) if case is not None]
+    cases = [(case, bench.objectives(case, item)) for item in session.items if (case := _case_of(item)) is not None]
     only_look = bench.settings.get("dry_run") or bench.settings.get("render_to")
     step = shown if only_look else stood_up
     try:

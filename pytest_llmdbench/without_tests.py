@@ -12,15 +12,16 @@ from pytest_llmdbench.stacks.ownership import stacks_of
 
 if TYPE_CHECKING:
     from pytest_llmdbench.bench import Bench
-    from pytest_llmdbench.plan import Case, PlannedStack
+    from pytest_llmdbench.plan import PlannedStack
+    from pytest_llmdbench.reports.plan_lines import WithObjectives
 
 
-def shown(bench: Bench, cases: Sequence[Case]) -> Iterator[str]:
+def shown(bench: Bench, cases: Sequence[WithObjectives]) -> Iterator[str]:
     """The plan; then the manifests and values of every stack, printed, or written under ``--llmd-render-to``.
 
     Raises DeclarationError for what cannot be rendered.
     """
-    from pytest_llmdbench.reports.terminal import plan_lines
+    from pytest_llmdbench.reports.plan_lines import plan_lines
     from pytest_llmdbench.stacks.kubernetes.rendering import files, write
 
     yield ""
@@ -38,7 +39,7 @@ def shown(bench: Bench, cases: Sequence[Case]) -> Iterator[str]:
                 yield from text.splitlines()
 
 
-def stood_up(bench: Bench, cases: Sequence[Case]) -> Iterator[str]:
+def stood_up(bench: Bench, cases: Sequence[WithObjectives]) -> Iterator[str]:
     """Stand every stack up and say how to use and end it. Raises StandupError."""
     from pytest_llmdbench.stacks.kubernetes.steps import how_to_use
     from pytest_llmdbench.stacks.kubernetes.ways import WAYS
@@ -94,8 +95,8 @@ def cleanup(bench: Bench) -> Iterator[str]:
         yield from clean(Cluster(context, namespace))
 
 
-def _stacks(cases: Sequence[Case]) -> list[PlannedStack]:
-    return list({case.stack.spec.key: case.stack for case in cases}.values())
+def _stacks(cases: Sequence[WithObjectives]) -> list[PlannedStack]:
+    return list({case.stack.spec.key: case.stack for case, _ in cases}.values())
 
 
 def _options(bench: Bench) -> str:

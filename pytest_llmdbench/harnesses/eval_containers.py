@@ -7,13 +7,19 @@ task, and as many pods run as many tasks at once. Their calls to the model are t
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from pytest_llmdbench import __version__
+from pytest_llmdbench.declared.metrics import METRICS
 from pytest_llmdbench.errors import DeclarationError
-from pytest_llmdbench.harnesses import eval_containers_files, eval_containers_profile, eval_containers_task
+from pytest_llmdbench.harnesses import (
+    eval_containers_files,
+    eval_containers_image,
+    eval_containers_profile,
+    eval_containers_task,
+)
 from pytest_llmdbench.harnesses.eval_containers_files import CONFIG
 from pytest_llmdbench.harnesses.harness import Command, Place, PlannedStage, Profile, Progress
 from pytest_llmdbench.results.agentic import together
@@ -30,6 +36,13 @@ VERIFIER: Final = "/logs/verifier"
 GATEWAY: Final = "/opt/gateway/data/config.json.template"
 #: The gateway asks for a key and the stack for none.
 _NO_KEY: Final = "none"
+#: What the calls in the gateway's trace do not tell, and an engine's start, which is another harness's.
+_UNMEASURED: Final = ("ttft", "tpot", "itl", "startup")
+_IN_PODS_ALONE: Final = (
+    "eval-containers runs in load pods of a cluster alone, for its program is a container image: take a scenario whose "
+    "load runs there (load.where: cluster) and name the benchmark's image in load.image, as "
+    "--scenario=agentic-evaluation does"
+)
 
 
 class EvalContainers:
@@ -44,6 +57,7 @@ class EvalContainers:
     clock: Literal["epoch", "monotonic"] = "epoch"
     known_keys = eval_containers_profile.KEYS
     filled: tuple[str, ...] = ("model", "endpoint")
+    metrics = frozenset(METRICS).difference(_UNMEASURED)
 
     def __init__(self, version: str | None = None) -> None:
         if version not in (None, self.version):
@@ -64,24 +78,27 @@ class EvalContainers:
     def prepare(self, say: Say) -> None:
         """There is nothing to install: the image has everything."""
 
-    def check_pods(self, profile: Profile, pods: int) -> None:
-        """Whether so many load pods can run a profile; 0 is a load on this machine, which cannot.
+    def check_pods(self, profile: Profile, pods: int, image: str | None) -> None:
+        """Whether so many load pods of an image can run a profile; 0 is a load on this machine, which cannot.
 
         Raises:
             DeclarationError: they cannot, with the way out.
         """
         if not pods:
-            raise DeclarationError(
-                "eval-containers runs in load pods of a cluster alone, for its program is a container image: take a "
-                "scenario whose load runs there (load.where: cluster) and name the benchmark's image in load.image, as "
-                "--scenario=agentic-evaluation does"
-            )
+            raise DeclarationError(_IN_PODS_ALONE)
         eval_containers_profile.task_of(profile, pods - 1)
+        if image is not None:
+            eval_containers_image.check(image, profile.get("benchmark"))
+
+    def scores(self, profile: Profile, pods: int) -> Collection[str]:
+        """The names of all scores that a profile can come to in so many load pods."""
+        return eval_containers_profile.scores(profile, pods)
 
     def command(self, profile: Profile, endpoint: Endpoint, place: Place) -> Command:
         """Write what the pod's program is told. Raises DeclarationError: no pod, or no task for it."""
         eval_containers_profile.check(profile)
-        self.check_pods(profile, place.index + 1 if place.programs == "path" else 0)
+        if place.programs != "path":
+            raise DeclarationError(_IN_PODS_ALONE)
         folder, task = place.folder.absolute(), eval_containers_profile.task_of(profile, place.index)
         seconds = profile.get("gateway_timeout_s") or eval_containers_profile.GATEWAY_TIMEOUT_S
         config: dict[str, Any] = {

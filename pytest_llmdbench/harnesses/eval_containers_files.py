@@ -31,7 +31,8 @@ TRACES: Final = "traces.jsonl"
 TIMED_OUT: Final = 124
 #: No task is so long, and none is worth so much.
 _LARGEST: Final = 1e9
-_NUMBER: Final = re.compile(r"-?\d+(?:\.\d+)?")
+#: What a reward looks like to the image's pipeline, of no more digits than a number has.
+_NUMBER: Final = re.compile(r"-?\d{1,9}(?:\.\d{1,20})?")
 
 
 def read(folder: Path, name: str, version: str) -> Result:
@@ -128,14 +129,23 @@ def _exit_code(folder: Path, notes: Fields) -> int:
 
 
 def _reward(folder: Path, result: Fields | None, notes: Fields) -> float | None:
-    """What the grader gave; None where it gave nothing."""
-    first = next(iter(_text(folder / VERIFIER / "reward.txt").splitlines()), "").strip()
-    own = float(first) if _NUMBER.fullmatch(first) and len(first) < 20 else None
-    reward = own if result is None else result.number("reward")
-    if reward is not None and result is not None and abs(reward) > _LARGEST:
+    """What the task was worth; None where nobody graded it."""
+    graded = _of_grader(folder)
+    if result is None:
+        return graded
+    reward = result.number("reward")
+    if reward is not None and abs(reward) > _LARGEST:
         raise result.wrong("reward", "what a task was worth", reward)
-    # The pipeline writes a 0 of its own where the grader left no number.
-    return None if reward == 0 and own is None and notes.get("verifier") is True else reward
+    if reward == 0 and graded is None and notes.get("verifier") is True:
+        # The grader had a place for its number and left none there: the pipeline has put a 0 of its own.
+        return None
+    return reward
+
+
+def _of_grader(folder: Path) -> float | None:
+    """The number that the grader itself left; None where it left none."""
+    first, _, _ = _text(folder / VERIFIER / "reward.txt").partition("\n")
+    return float(first) if _NUMBER.fullmatch(first.strip()) else None
 
 
 def _text(path: Path) -> str:

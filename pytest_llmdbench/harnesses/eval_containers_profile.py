@@ -7,12 +7,13 @@ take the place of its environment variables.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from pytest_llmdbench.declared.secret_names import refuse_secrets
 from pytest_llmdbench.errors import DeclarationError, nearest
 from pytest_llmdbench.harnesses.harness import Profile
+from pytest_llmdbench.results.agentic import COUNTS, PASS_RATE, REWARD, SECONDS, STDERR_OF, TASKS
 
 #: Keys of llm-d-benchmark's profiles; but for the benchmark and how many tasks it has they are names for people.
 NAMES: Final = frozenset({"harness", "benchmark", "description", "tasks", "internet", "model", "endpoint"})
@@ -61,6 +62,17 @@ def task_of(profile: Profile, index: int) -> int:
         f"'{'first_task' if ids is None else 'task_ids'}': there is no task {task}; of {tasks}, counted from 0, the "
         f"last one is {tasks - 1}"
     )
+
+
+def scores(profile: Profile, pods: int) -> Collection[str]:
+    """The names of the scores that so many tasks can come to, by their languages and by how many they are."""
+    means = (PASS_RATE, REWARD)
+    errors = tuple(f"{name}{STDERR_OF}" for name in means) if pods > 1 else ()
+    # A profile need not say its benchmark: then the image may be of the one that has languages.
+    benchmark = profile.get("benchmark") or POLYGLOT
+    languages = dict.fromkeys(language_of(benchmark, task_of(profile, index)) for index in range(pods))
+    by_language = (f"{one}.{name}" for one in languages if one for name in (PASS_RATE, TASKS))
+    return (*means, *errors, *by_language, *COUNTS, SECONDS)
 
 
 def environment(profile: Profile) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal, Protocol, runtime_checkable
@@ -151,9 +151,20 @@ class Tasked(Protocol):
 class InPods(Protocol):
     """A harness whose program is an image of its own, so that it runs in load pods of a cluster alone."""
 
-    def check_pods(self, profile: Profile, pods: int) -> None:
-        """Whether so many load pods can run a profile; 0 is a load on this machine. Pure.
+    def check_pods(self, profile: Profile, pods: int, image: str | None) -> None:
+        """Whether so many load pods of an image can run a profile; 0 is a load on this machine. Pure.
 
         Raises:
             DeclarationError: they cannot, with the way out.
         """
+
+
+@runtime_checkable
+class Judgeable(Protocol):
+    """A harness that knows before a run what can be judged of it; of others their purpose says so, and no names."""
+
+    #: The metrics that it measures, whatever others of its purpose do.
+    metrics: frozenset[str]
+
+    def scores(self, profile: Profile, pods: int) -> Collection[str]:
+        """The names of all scores that a profile can come to in so many load pods. Pure."""

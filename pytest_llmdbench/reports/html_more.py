@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,8 +13,9 @@ from pytest_llmdbench.reports.comparison import level_text
 from pytest_llmdbench.reports.figures import LATENCIES
 from pytest_llmdbench.reports.html_case import link
 from pytest_llmdbench.reports.page import render
+from pytest_llmdbench.reports.recorded_case import recorded_case
 from pytest_llmdbench.reports.units import show_duration, show_pair, show_rate
-from pytest_llmdbench.results.recorded import CASE, SCENARIO
+from pytest_llmdbench.results.recorded import SCENARIO
 from pytest_llmdbench.results.result import Result, Stage
 
 #: Files that are shown in the page, and what they are.
@@ -27,7 +27,7 @@ _MOST_FILES: Final = 40
 
 def more(folder: Path, result: Result | None, problem: str, page: Path, texts: dict[str, str]) -> dict[str, Any]:
     """HTML, and the texts to show below it by title and key; long texts are put into ``texts``, each once."""
-    case = read_case(folder)
+    case = recorded_case(folder)
     return {
         "html": render(
             "more.html",
@@ -42,15 +42,6 @@ def more(folder: Path, result: Result | None, problem: str, page: Path, texts: d
         ),
         "texts": list(_texts(folder, texts)),
     }
-
-
-def read_case(folder: Path) -> Mapping[str, Any]:
-    """What was kept of the case; empty where that cannot be read."""
-    try:
-        case = json.loads((folder / CASE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return case if isinstance(case, dict) else {}
 
 
 def _stages(result: Result) -> Iterator[list[str]]:

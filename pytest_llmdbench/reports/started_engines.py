@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_llmdbench.capacity import FACT
 from pytest_llmdbench.errors import DeclarationError
-from pytest_llmdbench.reports.html_more import read_case
+from pytest_llmdbench.reports.recorded_case import recorded_case
 from pytest_llmdbench.results.recorded import SCENARIO
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def stack_starts(records: Sequence[Mapping[str, Any]]) -> list[StackStart]:
         place = (folder.parent, str(stack))
         if not stack or not record.get("folder") or place in found:
             continue
-        facts = read_case(folder).get("stack_facts")
+        facts = recorded_case(folder).get("stack_facts")
         found[place] = StackStart(str(stack), folder, _engines(facts))
     return [one for one in found.values() if one.engines]
 

@@ -8,9 +8,7 @@ from typing import Any, Final
 
 import pytest
 
-from pytest_llmdbench.errors import counted
 from pytest_llmdbench.reports.case_lines import Line, case_lines, detail_lines
-from pytest_llmdbench.reports.units import show_duration
 
 #: So wide is what is written at least, wherever it goes; a terminal that is wider is used.
 WIDTH: Final = 100
@@ -66,52 +64,3 @@ def stack_line(stack: Mapping[str, Any]) -> str:
         if isinstance(up, int | float)
         else f"stack {stack['key']}"
     )
-
-
-def plan_lines(cases: Sequence[Any]) -> list[str]:
-    """What ``--llmd-dry-run`` prints: stacks, then cases with their load and expected duration."""
-    stacks = {case.stack.spec.key: case.stack for case in cases}
-    lines = [f"{counted(len(cases), 'case')} on {counted(len(stacks), 'stack')}", ""]
-    for key, stack in stacks.items():
-        given = [case for case in cases if case.stack.spec.key == key]
-        total = _total([_expected_s(case) for case in given])
-        lines.append(
-            f"stack {key}: {stack.spec.deploy}, model {stack.scenario.model.name}; {show_duration(total)} of load"
-        )
-        for case in given:
-            stages = case.load.stages
-            requests = _total([stage.requests for stage in stages])
-            asked = "unknown" if requests is None else f"{requests:.0f}"
-            lines.append(f"  {case.id}")
-            lines.append(
-                f"    {_stages(stages)}; {asked} requests, {show_duration(case.load.expected_s)}{_often(case.repeats)}"
-            )
-    everything = show_duration(_total([_expected_s(case) for case in cases]))
-    lines += ["", f"expected duration of all load, one after the other: {everything}"]
-    return lines
-
-
-def _expected_s(case: Any) -> float | None:
-    return None if case.load.expected_s is None else case.load.expected_s * case.repeats.runs
-
-
-def _often(repeats: Any) -> str:
-    """``; 3 times, and up to 2 more if nobody can tell``."""
-    often = f"; {repeats.runs} times" if repeats.runs > 1 else ""
-    return often + (f"; up to {repeats.more} more if nobody can tell" if repeats.more else "")
-
-
-def _stages(stages: Sequence[Any]) -> str:
-    def one(stage: Any) -> str:
-        if stage.rate is not None:
-            return f"{stage.rate:g}/s" + (f" for {stage.duration_s:g} s" if stage.duration_s else "")
-        if stage.concurrency is not None:
-            return f"{stage.concurrency} at once"
-        return "as the data say"
-
-    return ", ".join(one(stage) for stage in stages) or "no stages"
-
-
-def _total(values: Sequence[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if len(known) == len(values) else None

@@ -83,6 +83,25 @@ def test_what_cannot_be_meant_is_refused_with_its_key(profile: dict[str, Any], w
         EvalContainers().stages({**PROFILE, **profile})
 
 
+@pytest.mark.parametrize(
+    ("benchmark", "image"),
+    [
+        ("terminal-bench", "evals/terminal-bench-hello-world--codex:latest"),
+        ("tbench", "ghcr.io/exgentic/evals/terminal-bench-hello-world--codex"),
+        ("webarena-verified", "ghcr.io/exgentic/evals/webarena--codex:latest"),
+        (None, "ghcr.io/exgentic/evals/webarena--codex:latest"),
+    ],
+)
+def test_an_image_of_one_task_or_by_the_benchmark_s_other_name_can_run_it(benchmark: str | None, image: str) -> None:
+    EvalContainers().check_pods({"benchmark": benchmark}, 1, image)
+
+
+@pytest.mark.parametrize("image", ["evals/gaia2--codex", "registry:5000/x/evals/webarena--gaia-agent:1"])
+def test_an_image_whose_name_says_another_benchmark_cannot_run_it(image: str) -> None:
+    with pytest.raises(DeclarationError, match=r"benchmark '(gaia2|webarena)'.*load\.image=.*evals/gaia--AGENT"):
+        EvalContainers().check_pods({"benchmark": "gaia"}, 1, image)
+
+
 def test_another_version_is_that_of_the_image() -> None:
     with pytest.raises(DeclarationError, match=r"not 9\.9; the version of the benchmark is that of load\.image"):
         EvalContainers("9.9")

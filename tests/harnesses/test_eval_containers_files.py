@@ -62,6 +62,18 @@ def test_scores_of_several_made_up_tasks_are_means_with_standard_errors_and_by_l
     assert result.whole.concurrency == 4
 
 
+@pytest.mark.parametrize("tasks", [[200], [200, 201, 170, 0]])
+def test_scores_of_made_up_tasks_have_the_names_that_were_known_before(tasks: list[int], tmp_path: Path) -> None:
+    result = merged(tmp_path, [write_task(tmp_path / f"pod-{task}", task) for task in tasks])
+    for benchmark in ("aider-polyglot", None):
+        known = EvalContainers().scores({"benchmark": benchmark, "task_ids": tasks}, len(tasks))
+        assert sorted(known) == sorted(result.scores)
+
+
+def test_of_a_benchmark_without_languages_no_score_of_one_is_known() -> None:
+    assert not [name for name in EvalContainers().scores({"benchmark": "gaia"}, 3) if "." in name]
+
+
 def test_a_made_up_agent_that_asked_nothing_is_no_reward_of_0(tmp_path: Path) -> None:
     result = merged(tmp_path, [write_task(tmp_path / "pod", reward=0.0, spans=())])
     assert result.scores == {}
@@ -92,6 +104,20 @@ def test_a_made_up_reward_of_0_that_no_grader_wrote_is_no_score(tmp_path: Path) 
     result = merged(tmp_path, [write_task(tmp_path / "pod", reward=0.0, reward_txt=None)])
     assert result.scores == {}
     assert judge(result, (), 0.0).reason == "1 request completed, but there is no score"
+
+
+def test_a_made_up_reward_of_0_counts_where_the_grader_has_no_place_for_its_own(tmp_path: Path) -> None:
+    folder = write_task(tmp_path / "pod", reward=0.0, reward_txt=None)
+    notes = json.loads((folder / "eval-task.json").read_text(encoding="utf-8"))
+    (folder / "eval-task.json").write_text(json.dumps({**notes, "verifier": False}), encoding="utf-8")
+    assert merged(tmp_path, [folder]).scores["reward"] == 0
+
+
+@pytest.mark.parametrize("written", ["", "no number", "1e3", "1" * 30])
+def test_a_made_up_task_without_its_result_has_no_score_where_the_grader_wrote_no_number(
+    written: str, tmp_path: Path
+) -> None:
+    assert merged(tmp_path, [write_task(tmp_path / "pod", reward=None, reward_txt=written)]).scores == {}
 
 
 def test_a_made_up_task_without_its_result_has_what_the_grader_wrote(tmp_path: Path) -> None:

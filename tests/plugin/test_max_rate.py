@@ -194,7 +194,7 @@ def test_a_dry_run_shows_where_the_search_begins(searching: pytest.Pytester) -> 
     asks(searching, "low=1, high=50")
     done = searching.runpytest_subprocess("--scenario=one", "--llmd-dry-run")
     assert done.ret == 0
-    done.stdout.fnmatch_lines(["*50/s*unknown requests, unknown*"])
+    done.stdout.fnmatch_lines(["*50/s; how many requests and how long is not known"])
 
 
 @pytest.mark.thorough

@@ -18,11 +18,84 @@ def test_a_dry_run_prints_the_plan_and_starts_nothing(project: pytest.Pytester, 
             "2 cases on 2 stacks",
             "stack one: local, model llmdbench/simulated; * of load",
             "  one-quick-load-short",
+            "    as the data say; 3 requests, 0 s",
             "stack two:*",
+            "objectives of every case: none",
+            "expected duration of all load, one after the other: 0 s",
         ]
     )
     done.stdout.no_fnmatch_line("*standing up*")
     assert not (project.path / "llmdbench-results").exists()
+
+
+def test_a_dry_run_shows_objectives_once_where_all_cases_have_the_same(project: pytest.Pytester) -> None:
+    done = project.runpytest_subprocess("--scenario=one,two", "--llmd-dry-run", "--llmd-slo=e2e.max<=2s,error_rate<=1%")
+    done.stdout.fnmatch_lines(["objectives of every case: e2e.max <= 2 s, error_rate <= 1%"])
+    done.stdout.no_fnmatch_line("    objectives: *")
+
+
+def test_a_dry_run_shows_the_objectives_of_each_case_and_test_where_they_differ(project: pytest.Pytester) -> None:
+    (project.path / "scenarios/two.yaml").write_text("harness: quick-load\nslo: [error_rate <= 1%]\n")
+    project.makepyfile(
+        test_bench="""
+        import pytest
+
+        @pytest.mark.workload("short")
+        def test_chat(result):
+            pass
+
+        @pytest.mark.workload("short")
+        @pytest.mark.slo("e2e.max <= 2s")
+        def test_fast(result):
+            pass
+        """
+    )
+    done = project.runpytest_subprocess("--scenario=one,two", "--llmd-dry-run")
+    shown = [line.strip() for line in done.outlines if line.startswith("    objectives: ")]
+    assert shown == [
+        "objectives: none",
+        "objectives: e2e.max <= 2 s",
+        "objectives: error_rate <= 1%",
+        "objectives: error_rate <= 1%, e2e.max <= 2 s",
+    ]
+
+
+def test_a_dry_run_says_what_is_not_known_of_a_load(project: pytest.Pytester) -> None:
+    done = project.runpytest_subprocess("--scenario=local", "--llmd-harness=lm-eval", "--llmd-workload=sanity",
+                                        "--llmd-dry-run")  # fmt: skip
+    done.stdout.fnmatch_lines(
+        [
+            "stack local: local, model *; how long the load takes is not known",
+            "  local-lm-eval-sanity",
+            "    4 at once; how many requests and how long is not known",
+            "    objectives: error_rate <= 0.1%",
+            "expected duration of all load, one after the other: not known",
+        ]
+    )
+
+
+def test_what_a_load_never_measures_is_refused_before_anything_starts(project: pytest.Pytester) -> None:
+    done = project.runpytest_subprocess("--scenario=one", "--llmd-harness=lm-eval", "--llmd-workload=sanity",
+                                        "--llmd-slo=ttft.p99<=3s")  # fmt: skip
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["*ttft.p99 <= 3 s' (--llmd-slo): lm-eval does not measure ttft; *error_rate, score*"])
+    done.stdout.no_fnmatch_line("*standing up*")
+
+
+def test_a_marker_s_score_that_there_is_not_is_refused_before_anything_starts(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        test_bench="""
+        import pytest
+
+        @pytest.mark.workload("aider-polyglot")
+        @pytest.mark.slo("score(pas_rate) >= 0.4")
+        def test_agents(result):
+            pass
+        """
+    )
+    done = project.runpytest_subprocess("--scenario=agentic-evaluation", "--llmd-dry-run")
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["*(@slo of *test_agents): this load has no score 'pas_rate'; did you mean 'pass_rate'*"])
 
 
 def test_a_dry_run_leaves_the_reports_of_earlier_runs_alone(project: pytest.Pytester) -> None:
