@@ -3,59 +3,33 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from pytest_llmdbench.asked import Asked
-from pytest_llmdbench.declared.layers import Layers
 from pytest_llmdbench.declared.metrics import METRICS
 from pytest_llmdbench.declared.objective import Objective, nearest_wins, parse_objectives
 from pytest_llmdbench.declared.overrides import parse_overrides
 from pytest_llmdbench.declared.places import Places, stem
-from pytest_llmdbench.declared.prices import countable, price_of
-from pytest_llmdbench.declared.scenario import Scenario
-from pytest_llmdbench.declared.source import load_yaml
-from pytest_llmdbench.declared.strict import read_model
+from pytest_llmdbench.declared.prices import countable
 from pytest_llmdbench.declared.treatments import Treatment, Treatments, load_treatments
 from pytest_llmdbench.declared.workload import Workload, load_workload
-from pytest_llmdbench.errors import DeclarationError, nearest
+from pytest_llmdbench.errors import DeclarationError
 from pytest_llmdbench.harnesses.harness import Harness, InPods
 from pytest_llmdbench.harnesses.registry import AT, Harnesses
 from pytest_llmdbench.measurable import cannot_measure
 from pytest_llmdbench.planned_load import Overrides, PlannedLoad, plan_load
+from pytest_llmdbench.planned_stack import PlannedStack, plan_stack
 from pytest_llmdbench.provable import cannot_prove
 from pytest_llmdbench.repeats import ONCE, Repeats, repeats_of
-from pytest_llmdbench.stacks.spec import StackSpec
 
 #: The scenario that runs when nobody names one: the embedded stack, which every machine can hold.
 DEFAULT_SCENARIO = "local"
 #: Every harness that has the workload.
 _ALL: Final = "all"
-#: Option -> the scenario keys that it sets, to its own value where there is none here.
-_KEYS: Final[Mapping[str, Sequence[tuple[str, Any]]]] = {
-    "model": (("model.name", None),),
-    "namespace": (("cluster.namespace", None),),
-    "context": (("cluster.context", None),),
-    "parallelism": (("load.parallelism", None),),
-    "prices": (("accelerator.prices", None),),
-    "endpoint": (("deploy", "endpoint"), ("endpoint.url", None)),
-    "stack": (("deploy", "endpoint"), ("endpoint.stack", None)),
-}
-
-
-@dataclass(frozen=True, eq=False)
-class PlannedStack:
-    """A scenario with one setup treatment: the merged model, and what a deployment is given of it."""
-
-    name: str
-    scenario: Scenario
-    layers: Layers
-    setup: Treatment | None
-    objectives: tuple[Objective, ...]
-    spec: StackSpec
 
 
 @dataclass(frozen=True, eq=False)
@@ -126,7 +100,7 @@ class Plan:
         """Scenarios x setup treatments. Raises DeclarationError for anything in them that cannot be meant."""
         paths = [self.places.scenario(given) for given in self.asked.get("scenario", (DEFAULT_SCENARIO,))]
         setups: Sequence[Treatment | None] = self.treatments.setup or (None,)
-        stacks = tuple(self._stack(path, setup) for path in paths for setup in setups)
+        stacks = tuple(plan_stack(path, setup, self.asked, self.deployments) for path in paths for setup in setups)
         keys = [stack.spec.key for stack in stacks]
         for key in keys:
             if keys.count(key) > 1:
@@ -229,41 +203,6 @@ class Plan:
         )
         found = next((reason for reason in reasons if reason), None)
         return f"{case.id}: {found}" if found else None
-
-    def _assignments(self) -> list[tuple[str, Any, str]]:
-        """What the options set in every scenario: key, value, origin; the nearest last, ``set`` after its like."""
-        found: list[tuple[int, str, Any, str]] = []
-        for word, keys in _KEYS.items():
-            for one in self.asked.given(word):
-                found += [(one.nearness, key, one.value if value is None else value, one.origin) for key, value in keys]
-        for one in self.asked.given("set"):
-            example = "model.name=facebook/opt-125m"
-            for key, value in parse_overrides(one.value, one.origin, example).items():
-                found.append((one.nearness, key, value, one.origin))
-        return [(key, value, origin) for _, key, value, origin in sorted(found, key=lambda entry: entry[0])]
-
-    def _stack(self, path: Path, setup: Treatment | None) -> PlannedStack:
-        layers = Layers()
-        layers.add_source(load_yaml(path))
-        if setup:
-            for key, value in setup.overrides.items():
-                layers.put(key, value, setup.origin)
-        for key, value, origin in self._assignments():
-            layers.put(key, value, origin)
-        scenario = read_model(Scenario, layers)
-        if scenario.deploy not in self.deployments:
-            hint = nearest(scenario.deploy, self.deployments)
-            raise DeclarationError(f"{layers.origin(('deploy',))}: no way to deploy '{scenario.deploy}'; {hint}")
-        price_of(scenario.accelerator)  # a table that cannot be read comes up before anything starts
-        key = f"{stem(path)}-{setup.name}" if setup else stem(path)
-        return PlannedStack(
-            name=stem(path),
-            scenario=scenario,
-            layers=layers,
-            setup=setup,
-            objectives=parse_objectives(scenario.slo, layers.origin(("slo",))),
-            spec=StackSpec(key, scenario.deploy, scenario.dump()),
-        )
 
     def _planned_loads(self, name: str, asked: str, quick: bool) -> tuple[PlannedLoad, ...]:
         key = (name, asked, quick)

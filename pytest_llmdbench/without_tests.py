@@ -12,7 +12,7 @@ from pytest_llmdbench.stacks.ownership import stacks_of
 
 if TYPE_CHECKING:
     from pytest_llmdbench.bench import Bench
-    from pytest_llmdbench.plan import PlannedStack
+    from pytest_llmdbench.planned_stack import PlannedStack
     from pytest_llmdbench.reports.plan_lines import WithObjectives
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 
 from pytest_llmdbench.declared.layers import leaves
-from pytest_llmdbench.plan import Plan, PlannedStack
+from pytest_llmdbench.plan import Plan
+from pytest_llmdbench.planned_stack import PlannedStack
 
 
 def explain(plan: Plan) -> str:
