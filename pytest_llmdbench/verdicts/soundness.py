@@ -33,7 +33,7 @@ def unsound(result: Result, judged: Sequence[Judged], window: tuple[float, float
     ``window`` is from the first request sent to the last one ended, in seconds since 1970, where that is known.
     """
     late = result.server.get("lateness") or {}
-    if not (judged and all(_met_though_late(one, late.get("late_p99_s")) for one in judged)):
+    if not (judged and all(_stands_though_late(one, late) for one in judged)):
         yield from lateness(result)
     yield from _restarts(result.server.get("metrics") or {})
     stages = result.stages or (result.whole,)
@@ -79,18 +79,20 @@ def lateness(result: Result) -> Iterator[str]:
         yield f"the simulator could not keep its own time on this machine{steps}; free the machine or lower the load"
 
 
-def _met_though_late(judged: Judged, late: Any) -> bool:
-    """Whether an objective is met all the more by a simulator in time.
+def _stands_though_late(judged: Judged, said: Mapping[str, Any]) -> bool:
+    """Whether a simulator in time would come out alike.
 
     A late one answers later and serves less, so what was met is met. Only a time per token may read too short, where
-    the first was late and the last was not: by no more than the lateness.
+    the first was late and the last was not: by no more than the lateness. And no answer comes later than by all the
+    time that was lost, and a step's lateness: what is missed by more is missed.
     """
-    metric, bound = METRICS[judged.objective.metric], judged.objective.bound
-    if not judged.met or metric.lower_is_better is None or metric.form == "bounds":
-        return False
+    metric, limit, value = METRICS[judged.objective.metric], judged.objective.bound.limit, judged.value
+    late, lost = said.get("late_p99_s"), said.get("lost_s", 0.0)
     if metric.kind != "time":
-        return True
-    return judged.value is not None and isinstance(late, int | float) and bound.limit - judged.value > late
+        return judged.met and metric.lower_is_better is not None and metric.form != "bounds"
+    if value is None or not isinstance(late, int | float) or not isinstance(lost, int | float):
+        return False
+    return limit - value > late if judged.met else judged.outcome == "FAIL" and value - limit > lost + FAR * late
 
 
 def _restarts(metrics: Mapping[str, Any]) -> Iterator[str]:

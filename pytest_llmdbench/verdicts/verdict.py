@@ -118,14 +118,14 @@ def judge(
     reasons = list(_unsound(result, judged, table))
     if reasons:
         return verdict("INVALID", "; ".join(reasons))
+    late = dict.fromkeys(reason for run in (result.runs or (result,)) for reason in lateness(run))
+    notes = (*notes, *(f"{reason}. In time it would come out alike" for reason in late))
     missed = sum(one.outcome in ("FAIL", "NOT REPORTED") for one in judged)
     if missed:
         return verdict("FAIL", f"{missed} of {counted(len(judged), 'objective')} missed")
     unproven = [one for one in judged if one.outcome == "INCONCLUSIVE"]
     if unproven:
         return verdict("INCONCLUSIVE", _why(unproven, len(judged)))
-    for reason in dict.fromkeys(one for run in (result.runs or (result,)) for one in lateness(run)):
-        notes = (*notes, f"{reason}. In time it would meet its objectives by more")
     if not judged:
         return verdict("PASS", "the load ran; no objectives were declared")
     return verdict("PASS", f"{counted(len(judged), 'objective')} met")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -221,16 +220,13 @@ def test_a_load_that_takes_too_long_is_ended_and_its_words_are_kept(cluster: Clu
 
 
 def test_a_load_pod_that_is_deleted_ends_the_load(cluster: Cluster, tmp_path: Path) -> None:
-    def delete() -> None:
-        for pods in cluster.watch("v1", "Pod", {"llmdbench/role": "load"}, 30):
-            for pod in pods:
-                if pod["status"].get("phase") == "Running":
-                    cluster.delete("v1", "Pod", pod["metadata"]["name"])
-                    return
+    def delete() -> Progress:
+        for pod in cluster.objects("v1", "Pod", {"llmdbench/role": "load"}):
+            cluster.delete("v1", "Pod", pod["metadata"]["name"])
+        return Progress()
 
-    threading.Thread(target=delete).start()
-    with pytest.raises(HarnessError, match=r"load pod \S+ (was deleted|is being deleted)|load pods were not up"):
-        launch(cluster, site(cluster), tmp_path, ["sleep", "60"], timeout_s=90)
+    with pytest.raises(HarnessError, match=r"load pod \S+ (was deleted|is being deleted)"):
+        launch(cluster, site(cluster), tmp_path, ["sleep", "60"], timeout_s=90, watch=delete)
     assert nothing_left(cluster)
 
 

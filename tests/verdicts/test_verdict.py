@@ -94,12 +94,16 @@ def test_a_simulator_that_could_not_keep_its_time_makes_the_run_invalid_not_slow
     [
         ("ttft.p99<=10s", "PASS"),  # met by far more than it was late
         ("ttft.p99<=100ms", "INVALID"),  # met by less
+        ("ttft.p99<=70ms", "INVALID"),  # missed by less
+        ("ttft.p99@stage1<=100ms", "FAIL"),  # missed by far more than it was late, and what it lost
         ("output_tokens_per_second>=1", "PASS"),
+        ("output_tokens_per_second>=1000", "INVALID"),
         ("error_rate<=1%", "PASS"),
     ],
 )
-def test_what_a_late_simulator_meets_all_the_same_is_met(objective: str, outcome: str) -> None:
-    verdict = verdict_on(result(lateness={"overloaded": True, "late_p99_s": 0.031}), objective)
+def test_what_comes_out_alike_of_a_simulator_in_time_stands(objective: str, outcome: str) -> None:
+    late = {"overloaded": True, "late_p99_s": 0.031, "lost_s": 0.05}
+    verdict = verdict_on(result(lateness=late), objective)
     assert verdict.outcome == outcome
     assert any("31.0 ms late" in one for one in (*verdict.notes, verdict.reason))
 

@@ -219,7 +219,7 @@ class LiveStack:
         late = [one.get("lateness") or {} for one in stats]
         worst = {
             "overloaded": any(one.get("overloaded") for one in late),
-            "late_p99_s": max((one.get("late_p99_s") or 0.0 for one in late), default=0.0),
+            **{key: max((one.get(key) or 0.0 for one in late), default=0.0) for key in ("late_p99_s", "lost_s")},
         }
         return {"lateness": worst, "pods": stats}
 

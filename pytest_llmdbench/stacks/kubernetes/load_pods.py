@@ -170,7 +170,8 @@ class LoadPods:
                 if what is not None:
                     raise HarnessError(f"{self._name}: {what} during the load")
                 last = seen(lists, self._job["metadata"]["name"], self._count)
-                if len(last.ended) == self._count:
+                # One that was replaced before the load began may have ended as well.
+                if last.ended.keys() >= set(self._pods):
                     return {pod: last.ended[pod] for pod in self._pods}
                 self._check(last)
             if elapsed >= timeout_s:
