@@ -182,9 +182,9 @@ def _by_goodput(objective: Objective, sample: Sample, confidence: float) -> Judg
     if counts is None:
         return None
     caution = careful(counts.factor, *(sample.factor(metric) for metric in bounds))
-    bad, number = counts.bad / caution, counts.number / caution
     good = 1 - counts.bad / counts.number
-    low, high = 1 - upper_bound(bad, number, confidence), 1 - lower_bound(bad, number, confidence)
+    low = 1 - upper_bound(counts.bad / caution, counts.number / caution, confidence)
+    high = 1 - lower_bound(counts.bad / counts.factor, counts.number / counts.factor, confidence)
     return _proven(objective, counts, caution, good, low, high, confidence=confidence)
 
 
@@ -209,14 +209,17 @@ def _proven(
 def _quantile(
     objective: Objective, counts: Counts, caution: float, values: Any, confidence: float
 ) -> tuple[float | None, float | None, float | None]:
-    """The percentile and its interval, by the ranks that a binomial count leaves open; open ends are None."""
+    """The percentile and its interval, by the ranks that a binomial count leaves open; open ends are None.
+
+    As in the proof requests count for less at the end that a PASS rests on.
+    """
     import numpy as np
 
     if not len(values):
         return None, None, None
     share = (objective.percentile or 0.0) / 100
-    number = counts.number / caution
-    low_rank = lower_bound(share * number, number, confidence)
+    number, whole = counts.number / caution, counts.number / counts.factor
+    low_rank = lower_bound(share * whole, whole, confidence)
     high_rank = upper_bound(share * number, number, confidence)
     # Few requests leave the upper end open: no value among them is surely above the percentile.
     beyond = high_rank * number > number - 1
