@@ -172,7 +172,7 @@ class BaselineKeeper:
 
     def _save(self, path: Path) -> list[str]:
         from pytest_llmdbench.results.baseline import Baseline, added, case_from, read_baseline, write_baseline
-        from pytest_llmdbench.results.benchmark_report.fields import Part
+        from pytest_llmdbench.results.fields import Part
 
         new = [
             case_from(Part(nodeid, one))

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from pytest_llmdbench.reports.figures import short
-from pytest_llmdbench.reports.html_second import change_text, value_text
+from pytest_llmdbench.reports.html_second import ORDER, change_text, value_text
 from pytest_llmdbench.verdicts.run_level import COMPARED
-
-#: Words that there is a mark for, in the order of the rows.
-_WORDS: Final = ("REGRESSION", "INCONCLUSIVE", "NO REGRESSION")
 
 
 def baseline_figure(said: Any) -> dict[str, Any] | None:
@@ -26,13 +23,13 @@ def baseline_figure(said: Any) -> dict[str, Any] | None:
     rows = [row for one in drawn if (row := _row(one))]
     if not rows:
         return None
-    rows.sort(key=lambda row: (_WORDS.index(row["word"]), -row["worse"]))
+    rows.sort(key=lambda row: (ORDER.index(row["word"]), -row["worse"]))
     return {"reason": str(said.get("reason") or ""), "rows": rows, "others": len(metrics) - len(rows)}
 
 
 def _row(one: Mapping[str, Any]) -> dict[str, Any] | None:
     compared, ratio, word = COMPARED.get(str(one.get("metric"))), short(one.get("ratio")), str(one.get("outcome"))
-    if compared is None or not ratio or word not in _WORDS:
+    if compared is None or not ratio or word not in ORDER:
         return None
     ends = [short(one.get(name)) for name in ("low", "high")]
     known = sorted(end if compared.lower_is_better else 1 / end for end in ends if end)

@@ -11,9 +11,8 @@ from pytest_llmdbench.declared.metrics import METRICS
 from pytest_llmdbench.reports.search_figure import run_word
 from pytest_llmdbench.reports.units import show_rate, show_seconds
 
-#: Words of a comparison in the order that tables show them.
-_ORDER: Final = ("REGRESSION", "INCONCLUSIVE", "NO REGRESSION")
-
+#: Words of a comparison in the order that tables and charts show them.
+ORDER: Final = ("REGRESSION", "INCONCLUSIVE", "NO REGRESSION")
 #: What a run says of its rate, as the table has it.
 _MEASURED: Final = {"proven": "met", "met": "met", "missed": "missed", "unsound": "not sound"}
 
@@ -40,7 +39,7 @@ def by_weight(metrics: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
     def weight(one: Mapping[str, Any]) -> tuple[bool, int]:
         word = str(one.get("outcome"))
-        return not one.get("decides"), _ORDER.index(word) if word in _ORDER else len(_ORDER)
+        return not one.get("decides"), ORDER.index(word) if word in ORDER else len(ORDER)
 
     return sorted(metrics, key=weight)
 

@@ -15,8 +15,8 @@ from typing import Any, Final
 import yaml
 
 from pytest_llmdbench.errors import ResultsError
-from pytest_llmdbench.results.benchmark_report.fields import Part
-from pytest_llmdbench.results.benchmark_report.loading import load_yaml
+from pytest_llmdbench.results.fields import Part
+from pytest_llmdbench.results.loading import load_yaml
 
 #: The version of the file's form; raised when a reader of the old form could go wrong.
 FORM: Final = 1

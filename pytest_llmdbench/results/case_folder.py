@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_llmdbench.errors import ResultsError
-from pytest_llmdbench.results.benchmark_report.fields import Part
-from pytest_llmdbench.results.benchmark_report.loading import load_yaml
+from pytest_llmdbench.results.fields import Part
+from pytest_llmdbench.results.loading import load_yaml
 from pytest_llmdbench.results.recorded import CASE, SCENARIO, WORKLOAD
 from pytest_llmdbench.results.result import Result
 from pytest_llmdbench.results.store import RESULT, read_result

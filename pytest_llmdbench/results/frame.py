@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_llmdbench.errors import ResultsError
-from pytest_llmdbench.results.benchmark_report.fields import LARGEST_COUNT, Part
 from pytest_llmdbench.results.benchmark_report.files import reports
 from pytest_llmdbench.results.benchmark_report.observability import totals
 from pytest_llmdbench.results.benchmark_report.own_block import NUMBERS
@@ -21,6 +20,7 @@ from pytest_llmdbench.results.benchmark_report.setting import setting
 from pytest_llmdbench.results.benchmark_report.stack import components
 from pytest_llmdbench.results.case_folder import CaseFolder, read_case, read_json
 from pytest_llmdbench.results.columns import COUNTS, LATENCIES, LENGTHS, NAMED, TEXTS, table
+from pytest_llmdbench.results.fields import LARGEST_COUNT, Part
 from pytest_llmdbench.results.recorded import CASE
 from pytest_llmdbench.results.result import PERCENTILES, Distribution, Result, Stage
 from pytest_llmdbench.results.store import RESULT

@@ -12,6 +12,7 @@ from pytest_llmdbench.declared.objective import Objective, parse_objective
 from pytest_llmdbench.declared.warmup import AUTO, Warmup, parse_warmup
 from pytest_llmdbench.declared.workload import HEADER
 from pytest_llmdbench.errors import DeclarationError, ResultsError
+from pytest_llmdbench.results.loading import load_yaml
 from pytest_llmdbench.results.result import Result
 from pytest_llmdbench.results.store import read_result
 
@@ -139,8 +140,6 @@ def _objectives(case: Mapping[str, Any], path: Path) -> Iterator[Objective]:
 
 def _said(path: Path, field: str) -> Any:
     """A value in a YAML file of a case; None where it does not say."""
-    from pytest_llmdbench.results.benchmark_report.loading import load_yaml
-
     try:
         return load_yaml(path).get(field)
     except ResultsError:

@@ -13,9 +13,9 @@ from typing import Any, Final
 from pytest_llmdbench.declared.workload import HEADER
 from pytest_llmdbench.errors import ResultsError
 from pytest_llmdbench.results.baseline import Baseline, CaseRuns, Run, case_from, gathered, read_baseline
-from pytest_llmdbench.results.benchmark_report.fields import Part
-from pytest_llmdbench.results.benchmark_report.loading import load_yaml
 from pytest_llmdbench.results.case_folder import VERDICT, read_json
+from pytest_llmdbench.results.fields import Part
+from pytest_llmdbench.results.loading import load_yaml
 from pytest_llmdbench.results.recorded import CASE, SCENARIO, WORKLOAD, Recorded, find_recorded
 from pytest_llmdbench.results.result import Result
 from pytest_llmdbench.results.store import RESULT

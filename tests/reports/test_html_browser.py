@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import pytest
 
 from tests.reports import browser
 from tests.reports.recorded_cases import case, metrics, verdict
+from tests.reports.seen import SIZES, report_of, unfold_all
 
 pytestmark = [
     pytest.mark.browser,
@@ -23,7 +23,6 @@ pytestmark = [
 ]
 
 HOSTILE = '<img src=x onerror="window.hacked=1">\' & </script>'
-SIZES = {"wide": (1280, 900), "narrow": (390, 844)}
 
 
 @pytest.fixture(scope="module")
@@ -39,35 +38,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     case(place / "run/other", "other-program", rates=(2.0, 4.0), single=False, harness="guidellm")
     (place / "run/lost").mkdir()
     (place / "run/lost/case.json").write_text('{"case": "lost", "stack": "local"}')
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--llmd-from-results=run", "-q"]
-    told = subprocess.run(
-        [*command, "--html=report.html", "--self-contained-html"],
-        cwd=place,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert (place / "report.html").is_file(), told.stdout + told.stderr
-    return place / "report.html"
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Page]:
-    with browser.browser(tmp_path_factory.mktemp("browser") / "profile") as page:
-        yield page
-
-
-def unfold_all(page: browser.Page) -> None:
-    """Unfold every row and look at every chart, as somebody who scrolls through the page does."""
-    page.run("document.getElementById('show_all_details').click()")
-    page.wait("document.querySelectorAll('.llmd-case').length && document.querySelectorAll('.llmd-more figure').length")
-    page.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
-    page.run(
-        "(async () => { for (const plot of document.querySelectorAll('.llmd-plot')) {"
-        " plot.scrollIntoView(); await new Promise((done) => setTimeout(done, 60)); } })()"
-    )
-    page.wait("[...document.querySelectorAll('.llmd-plot')].every((one) => one.hasAttribute('data-llmd-drawn'))")
+    return report_of(place, "--llmd-from-results=run")
 
 
 def enter(page: browser.Page, field: str, value: str, event: str) -> None:

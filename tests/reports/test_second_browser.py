@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +10,7 @@ import pytest
 from tests.reports import browser
 from tests.reports.recorded_cases import case
 from tests.reports.recorded_search import search
-from tests.reports.test_html_browser import SIZES, unfold_all
+from tests.reports.seen import SIZES, report_of, unfold_all
 
 pytestmark = [
     pytest.mark.browser,
@@ -43,23 +40,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
         case(place / f"now/{number}/chat", "chat", rates=(2.0, 9.5), seconds=30, seed=100 + number)
     rates = [(24.0, False), (12.5, False), (5.0, False), (10.4, True), (10.9, True)]
     search(place / "now/search", "highest", rates)
-    command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--llmd-from-results=now", "-q"]
-    told = subprocess.run(
-        [*command, "--llmd-baseline=before/", "--html=report.html", "--self-contained-html"],
-        cwd=place,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert (place / "report.html").is_file(), told.stdout + told.stderr
-    return place / "report.html"
-
-
-@pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[browser.Page]:
-    with browser.browser(tmp_path_factory.mktemp("browser") / "profile") as page:
-        yield page
+    return report_of(place, "--llmd-from-results=now", "--llmd-baseline=before/")
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pytest_llmdbench.results.benchmark_report import read, write
-from pytest_llmdbench.results.benchmark_report.loading import load_yaml
 from pytest_llmdbench.results.benchmark_report.validation import check
+from pytest_llmdbench.results.loading import load_yaml
 from pytest_llmdbench.results.result import PERCENTILES, Distribution, Requests, Result, Stage
 from tests.results.recorded_runs import measured, record, validator
 

@@ -10,8 +10,8 @@ import pytest
 
 from pytest_llmdbench.errors import ResultsError
 from pytest_llmdbench.results.benchmark_report import read, write
-from pytest_llmdbench.results.benchmark_report.loading import load_yaml
 from pytest_llmdbench.results.benchmark_report.validation import check
+from pytest_llmdbench.results.loading import load_yaml
 from pytest_llmdbench.results.result import Distribution, Requests, Result, Stage
 from tests.results.recorded_runs import measured, record, validator
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pytest_llmdbench.errors import ResultsError
-from pytest_llmdbench.results.benchmark_report.loading import SHORT, load_yaml
+from pytest_llmdbench.results.loading import SHORT, load_yaml
 
 
 def test_of_files_that_are_alike_an_error_names_the_one_that_was_read(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from pytest_llmdbench.results.agentic import COUNTS, NO_CALL, PASS_RATE, REWARD, SECONDS, TASKS, UNGRADED
-from pytest_llmdbench.results.benchmark_report.fields import Part
+from pytest_llmdbench.results.fields import Part
 from pytest_llmdbench.results.result import UNLABELLED, Requests, Result
 
 PLACE: Final = "results.observability"

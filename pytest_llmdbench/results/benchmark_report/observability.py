@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from pytest_llmdbench.results.benchmark_report.fields import Part
 from pytest_llmdbench.results.benchmark_report.statistics import from_statistics, to_statistics
 from pytest_llmdbench.results.benchmark_report.units import RESOURCES, SERIES, SERIES_021, UNITS, canonical
+from pytest_llmdbench.results.fields import Part
 from pytest_llmdbench.results.result import Distribution
 
 #: Our name of a metric -> the report's field for its statistics, and the one for its series.

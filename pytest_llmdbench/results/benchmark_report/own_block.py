@@ -9,9 +9,9 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pytest_llmdbench.results.benchmark_report.fields import Part
 from pytest_llmdbench.results.benchmark_report.statistics import from_statistics, to_statistics
 from pytest_llmdbench.results.benchmark_report.units import canonical
+from pytest_llmdbench.results.fields import Part
 from pytest_llmdbench.results.result import Distribution, Stage
 
 #: Where it stands in a report.

@@ -15,13 +15,13 @@ from pytest_llmdbench.results.benchmark_report.corrections import (
     Correction,
     correction,
 )
-from pytest_llmdbench.results.benchmark_report.fields import LARGEST_COUNT, Part
-from pytest_llmdbench.results.benchmark_report.loading import load_yaml
 from pytest_llmdbench.results.benchmark_report.observability import read_components
 from pytest_llmdbench.results.benchmark_report.setting import asked_load, moments, setting
 from pytest_llmdbench.results.benchmark_report.statistics import from_statistics
 from pytest_llmdbench.results.benchmark_report.units import LATENCIES, LENGTHS, RATES
 from pytest_llmdbench.results.benchmark_report.validation import check
+from pytest_llmdbench.results.fields import LARGEST_COUNT, Part
+from pytest_llmdbench.results.loading import load_yaml
 from pytest_llmdbench.results.result import UNLABELLED, Distribution, Purpose, Requests, Result, Stage
 
 #: The report's names of lengths and rates by ours.

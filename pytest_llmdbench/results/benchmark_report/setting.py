@@ -7,7 +7,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from pytest_llmdbench.results.benchmark_report.fields import LARGEST_COUNT, Part
+from pytest_llmdbench.results.fields import LARGEST_COUNT, Part
 
 #: What a stack without accelerators has for their model.
 NO_ACCELERATOR: Final = "none"

@@ -11,8 +11,8 @@ import re
 from functools import lru_cache
 from typing import Any, Final
 
-from pytest_llmdbench.results.benchmark_report.fields import Part
 from pytest_llmdbench.results.benchmark_report.units import UNITS
+from pytest_llmdbench.results.fields import Part
 from pytest_llmdbench.results.result import Distribution
 
 _NAMED: Final = {"mean": "mean", "stddev": "stddev", "min": "minimum", "max": "maximum"}

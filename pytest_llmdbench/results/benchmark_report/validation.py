@@ -6,8 +6,8 @@ import math
 from typing import Final, Literal
 
 from pytest_llmdbench.errors import ResultsError
-from pytest_llmdbench.results.benchmark_report.fields import Part
 from pytest_llmdbench.results.benchmark_report.units import FIELDS_01, FIELDS_02, UNITS
+from pytest_llmdbench.results.fields import Part
 
 Version = Literal["0.1", "0.2", "0.2.1"]
 VERSIONS: Final[tuple[Version, ...]] = ("0.1", "0.2", "0.2.1")

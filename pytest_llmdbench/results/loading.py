@@ -10,7 +10,7 @@ from typing import Any, Final
 import yaml
 
 from pytest_llmdbench.errors import ResultsError
-from pytest_llmdbench.results.benchmark_report.fields import Part
+from pytest_llmdbench.results.fields import Part
 
 try:
     from yaml import CSafeLoader as _Loader
