@@ -30,7 +30,7 @@ HEADROOM: Final = 0.85
 
 @dataclass(frozen=True, slots=True)
 class Exploration:
-    """The explored space: the best of each engine, in order; all points that meet the SLO, and those that do not."""
+    """The explored space: the best of each engine, in order; all candidates that meet the SLO, and those that miss it."""
 
     asked: Asked
     best: Sequence[Candidate]
@@ -70,14 +70,14 @@ def explore(asked: Asked, by: By = "cost") -> Exploration:
         told: dict[str, str] = {}
         for config in fitting:
             try:
-                found.append(_points(asked, config, price))
+                found.append(_candidates(asked, config, price))
             except DeclarationError as error:  # the estimator knows nothing of this engine
                 told[", ".join([f"{config.gpus} x {gpu.name}", *flags_of(config)])] = str(error)
         refused |= {gpu.name: next(iter(told.values()))} if told and len(told) == len(fitting) else told
-    meeting = [point for points in found for point in points if not point.missed]
-    missing = [point for points in found for point in points if point.missed]
+    meeting = [one for of_engine in found for one in of_engine if not one.missed]
+    missing = [one for of_engine in found for one in of_engine if one.missed]
     order = order_of(by)
-    firsts = (min((point for point in points if not point.missed), key=order, default=None) for points in found)
+    firsts = (min((one for one in of_engine if not one.missed), key=order, default=None) for of_engine in found)
     best = sorted((one for one in firsts if one), key=order)
     unknown = [one.text for one in asked.objectives if not estimated(one)]
     return Exploration(asked, best, meeting, missing, refused, unknown)
@@ -102,10 +102,10 @@ def _fitting(asked: Asked, gpu: Gpu) -> tuple[list[Configuration], str]:
     return [], f"with {' '.join(flags_of(most)) or 'one GPU'}: {validate(most).why}"
 
 
-def _points(asked: Asked, config: Configuration, price: Price | None) -> list[Candidate]:
+def _candidates(asked: Asked, config: Configuration, price: Price | None) -> list[Candidate]:
     """The engine with 1, 2, 4, ... requests in flight, and the most that have a place or meet the SLO.
 
-    Of a rate, one point for each number of replicas that carry it.
+    Of a rate, one for each number of replicas that carry it.
     """
     load = asked.load
     try:
