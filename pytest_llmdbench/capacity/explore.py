@@ -30,7 +30,7 @@ HEADROOM: Final = 0.85
 
 @dataclass(frozen=True, slots=True)
 class Exploration:
-    """The explored space: the best of each engine, in order; all candidates that meet the SLO, and those that miss it."""
+    """The explored space: the best of each engine, in order; all that meet the SLO, and all that miss it."""
 
     asked: Asked
     best: Sequence[Candidate]
