@@ -65,8 +65,10 @@ def _pid(folder: Path, name: str) -> int:
 
 
 def _alive(about: Path) -> bool:
+    """Whether anything of a process lives: its last thread closes its sockets, which the first may not live to see."""
     try:
-        return "\nState:\tZ" not in (about / "status").read_text(encoding="utf-8")
+        ended = "\nState:\tZ" in (about / "status").read_text(encoding="utf-8")
+        return not ended or len(list((about / "task").iterdir())) > 1
     except (FileNotFoundError, ProcessLookupError):
         return False
 

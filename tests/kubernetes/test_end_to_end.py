@@ -67,7 +67,7 @@ def test_an_existing_service_is_found_and_loaded_and_stays(project: Project, clu
     service = cluster.objects("v1", "Service", OURS)[0]["metadata"]["name"]
     before = sorted(one["metadata"]["uid"] for one in cluster.objects("v1", "Pod", {"llmdbench/role": "server"}))
     tokenizer = project.tokenizer()
-    words = ["--llmd-model=llmdbench/simulated", f"--llmd-set=model.tokenizer={tokenizer}", "--llmd-slo=ttft.max<=5s"]
+    words = ["--llmd-model=llmdbench/simulated", f"--llmd-set=model.tokenizer={tokenizer}", "--llmd-slo=ttft.max<=60s"]
     for where in ("cluster", "here"):
         status, output = project.run(
             "--scenario=sim", f"--llmd-stack={service[:8]}", f"--llmd-set=load.where={where}", *words
