@@ -30,7 +30,8 @@ def model_path(model: Model) -> str:
     Raises:
         DeclarationError: it does not know the model (names the nearest that it knows).
     """
-    if model.gated_mlp and not (model.experts or model.mla or model.linear or model.window_layers):
+    plain = model.attention_layers == model.layers and model.gated_mlp
+    if plain and not (model.experts or model.mla or model.linear or model.window_layers):
         return _described(model)
     known = _known()
     found = known.get(_dimensions(model))

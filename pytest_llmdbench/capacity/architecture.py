@@ -22,18 +22,27 @@ class MLA:
 
 @dataclass(frozen=True, slots=True)
 class Experts:
-    """The mixture of experts in ``layers`` of the layers; ``shared`` is the width of what every token goes through."""
+    """The mixture of experts in ``layers`` of the layers; ``shared`` is the width of what every token goes through.
+
+    ``latent`` is the width to which a token is projected for the experts; 0: they take it as it is.
+    """
 
     count: int
     active: int
     width: int
     shared: int
     layers: int
+    latent: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """Linear attention (gated DeltaNet) in ``layers`` of the layers: a state of fixed size in place of a KV cache."""
+    """Layers with a state of fixed size in place of a KV cache: linear attention (gated DeltaNet) or Mamba.
+
+    Of Mamba-2 the groups are the key heads and the size of its state is that of a key; of Mamba each channel is a value
+    head of its own. ``gates``: numbers for each value head that are projected as well; ``more``: parameters of a layer
+    beside those and the convolution. ``wide``: the state has 4 bytes a number whatever the dtype.
+    """
 
     layers: int
     key_heads: int
@@ -41,6 +50,9 @@ class Linear:
     key_dim: int
     value_dim: int
     kernel: int
+    gates: int = 2
+    more: int = 0
+    wide: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +65,17 @@ class Vision:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model by its dimensions. ``window`` is the sliding or chunked window of ``window_layers`` layers, in tokens."""
+    """A model by its dimensions. ``window`` is the sliding or chunked window of ``window_layers`` layers, in tokens.
+
+    ``attention_layers`` have attention, with or without a window, ``dense_layers`` a feed-forward part without experts.
+    """
 
     name: str
     architecture: str
     hidden: int
     layers: int
+    attention_layers: int
+    dense_layers: int
     heads: int
     kv_heads: int
     head_dim: int
@@ -78,6 +95,11 @@ class Model:
     global_kv_heads: int
     global_head_dim: int
     learned_positions: int
+    #: Layers that look into the KV cache of another one.
+    borrowing_layers: int
+    #: Widths of what Gemma 3n gives each layer of each token: its own embedding, and a detour of low rank.
+    layer_embedding: int
+    detour: int
     #: Sines and cosines in all tables together; 0: the model has none.
     rotary: int
     mla: MLA | None = None
@@ -87,6 +109,8 @@ class Model:
     quantization: Quantization = NONE
     #: Whether the weights are quantized by vLLM, and not in the checkpoint.
     quantized_at_start: bool = False
+    #: What the checkpoint's files hold, as a share of what is counted; 1: they agree, or are not at hand.
+    files_share: float = 1.0
     #: The checkpoint's wish for a KV cache in FP8.
     fp8_cache: Fp8Cache | None = None
     #: What the model card says, thousand millions of parameters; 0: nothing.

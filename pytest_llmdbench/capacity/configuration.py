@@ -34,7 +34,9 @@ class Configuration:
     """An engine: what is None is left to vLLM. ``memory_gib`` is what the driver reports, where it is known better.
 
     ``offline`` are the defaults of the ``LLM`` class, not of ``vllm serve``. ``hybrid_kv``: layers with a window keep
-    only the window, which KV connectors prevent.
+    only the window, which KV connectors prevent. ``enable_prefix_caching``: it was asked for, which counts for layers
+    with a state of fixed size, where vLLM does not do it by itself. ``cpu_offload_gb`` are GiB of a GPU's weights in
+    the host's memory. ``unread`` are further flags, by name, that may change what fits and are not counted.
     """
 
     model: Model
@@ -53,11 +55,14 @@ class Configuration:
     enforce_eager: bool = False
     enable_chunked_prefill: bool = True
     hybrid_kv: bool = True
+    enable_prefix_caching: bool = False
+    cpu_offload_gb: float = 0.0
     offline: bool = False
     memory_gib: float | None = None
     version: str = DEFAULT_VERSION
     #: What an earlier start had more of KV cache on each GPU than was estimated, GiB.
     correction_gib: float = 0.0
+    unread: tuple[str, ...] = ()
 
     @property
     def release(self) -> Version:

@@ -6,23 +6,21 @@ What nobody knows (the model, the GPU, an engine of another kind) is left out, a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
 from pytest_llmdbench.capacity.configuration import DEFAULT_VERSION, Configuration
+from pytest_llmdbench.capacity.free_flags import read_free
 from pytest_llmdbench.capacity.gpus import Gpu, find_gpu
 from pytest_llmdbench.capacity.models import find_model
+from pytest_llmdbench.capacity.products import Product
 from pytest_llmdbench.declared.pods import Pods
 from pytest_llmdbench.declared.scenario import Scenario
 from pytest_llmdbench.errors import DeclarationError
 
 Role = Literal["pods", "decode", "prefill"]
-#: Flags that change what fits, and that this plugin does not read from free arguments.
-_FREE: Final = re.compile(
-    r"--(?:cpu-offload-gb|kv-cache-memory|hf-overrides|num-gpu-blocks-override|enable-lora|speculative|rope-scaling)"
-)
 #: With this variable vLLM takes more tokens than the model has positions.
 _LONG: Final = "VLLM_ALLOW_LONG_MAX_MODEL_LEN"
 #: Only images that are named for vLLM have its release for a tag.
@@ -31,11 +29,15 @@ _TAG: Final = re.compile(r"vllm[^/:]{0,80}:v?(\d{1,4}\.\d{1,4}(?:\.\d{1,4})?)[^/
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """The engine of one role of a scenario; ``config`` without what earlier starts showed."""
+    """The engine of one role of a scenario; ``config`` without what earlier starts showed.
+
+    ``gpu_known`` says how its GPU is known where the scenario does not name it.
+    """
 
     role: Role
     pods: Pods
     config: Configuration
+    gpu_known: str = ""
 
 
 def read_scenario(path: Path) -> Scenario:
@@ -49,21 +51,32 @@ def read_scenario(path: Path) -> Scenario:
     return read_model(Scenario, layers)
 
 
-def engines(scenario: Scenario) -> Iterator[Engine]:
-    """The engines that are known, a role each."""
-    try:
-        gpu = gpu_of(scenario)
-    except DeclarationError:
-        return
-    for role in _roles(scenario):
+def engines(scenario: Scenario, products: Mapping[Role, Product] | None = None) -> Iterator[Engine]:
+    """The engines that are known, a role each; ``products`` are the GPUs of roles where the scenario names none."""
+    for role in roles(scenario):
         pods = scenario.role(role)
-        free = any(_FREE.match(argument) for argument in pods.vllm.extra_args)
-        if not pods.replicas or pods.gpus == 0 or _LONG in pods.env or free:
+        if not pods.replicas or pods.gpus == 0 or _LONG in pods.env:
             continue
+        found = None if scenario.accelerator.product else (products or {}).get(role)
         try:
-            yield Engine(role, pods, _configuration(scenario, pods, gpu))
+            gpu = gpu_of(on_gpu(scenario, found.name) if found else scenario)
+            yield Engine(role, pods, _configuration(scenario, pods, gpu), found.source if found else "")
         except DeclarationError:
             continue
+
+
+def is_changed(pods: Pods) -> bool:
+    """Whether free arguments or a variable change what fits."""
+    try:
+        free = read_free(pods.vllm.extra_args)
+    except DeclarationError:
+        return True
+    return _LONG in pods.env or bool(free.said or free.unread)
+
+
+def name_of(role: Role) -> str:
+    """What a role is called among the pods of a stack, and so are their logs: a standalone stack has its server."""
+    return "server" if role == "pods" else role
 
 
 def gpu_of(scenario: Scenario) -> Gpu:
@@ -84,11 +97,18 @@ def on_gpu(scenario: Scenario, gpu: str) -> Scenario:
 
 
 def _configuration(scenario: Scenario, pods: Pods, gpu: Gpu) -> Configuration:
-    """The engine of a role. Raises DeclarationError for a model or a quantization that nobody knows."""
+    """The engine of a role.
+
+    Raises:
+        DeclarationError: a model or a quantization that nobody knows, or a free argument that cannot be.
+    """
     flags = pods.vllm
+    free = read_free(flags.extra_args)
+    said = dict(free.said)
+    quantization = said.pop("quantization", flags.quantization)
     tag = _TAG.search(scenario.engine.image)
-    return Configuration(
-        find_model(scenario.model.name, flags.quantization),
+    config = Configuration(
+        find_model(scenario.model.name, quantization),
         gpu,
         flags.tensor_parallel_size,
         flags.pipeline_parallel_size,
@@ -104,9 +124,13 @@ def _configuration(scenario: Scenario, pods: Pods, gpu: Gpu) -> Configuration:
         enforce_eager=bool(flags.enforce_eager),
         enable_chunked_prefill=flags.enable_chunked_prefill is not False,
         hybrid_kv=flags.kv_transfer_config is None,
+        enable_prefix_caching=bool(flags.enable_prefix_caching),
         version=tag[1] if tag else DEFAULT_VERSION,
+        unread=free.unread,
     )
+    return replace(config, **said)  # what is said last counts, and free arguments are
 
 
-def _roles(scenario: Scenario) -> Sequence[Role]:
+def roles(scenario: Scenario) -> Sequence[Role]:
+    """The roles that have pods of their own."""
     return ("pods",) if scenario.deploy == "standalone" else ("decode", "prefill")

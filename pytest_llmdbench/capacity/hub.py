@@ -1,4 +1,4 @@
-"""The config.json of a model from the Hugging Face hub, for those who ask for it; nothing else uses the network."""
+"""Files of a model in JSON from the Hugging Face hub, for those who ask for it; nothing else uses the network."""
 
 from __future__ import annotations
 
@@ -10,27 +10,26 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pytest_llmdbench.capacity.config_json import BESIDE
+from pytest_llmdbench.capacity.checkpoint import MOST_BYTES
 from pytest_llmdbench.errors import DeclarationError
 
 _TIMEOUT_S: Final = 10.0
-_MOST_BYTES: Final = 4 * 2**20
 
 
-def fetch_config(name: str) -> Mapping[str, Any]:
-    """Ask the hub (``HF_ENDPOINT``, with ``HF_TOKEN`` where it is set) for the config.json of ``OWNER/NAME``.
-
-    Where it is silent about its quantization, what a file beside it says is in its ``quantization_config``.
+def fetch(name: str, file: str) -> Mapping[str, Any]:
+    """Ask the hub (``HF_ENDPOINT``, with ``HF_TOKEN`` where it is set) for a file in JSON of ``OWNER/NAME``.
 
     Raises:
         DeclarationError: not a name of the hub, the hub cannot be reached or does not have it, or it is no JSON.
     """
     if not re.fullmatch(r"[\w.-]{1,96}/[\w.-]{1,96}", name) or ".." in name:
         raise DeclarationError(f"model: '{name:.120}' is not a name of the hub; these are like Qwen/Qwen3-8B")
-    data = _fetch(name, "config.json")
-    if data.get("quantization_config") is None:
-        data = {**data, "quantization_config": _fetch(name, BESIDE, needed=False) or None}
-    return data
+    return _fetch(name, file)
+
+
+def fetch_beside(name: str, file: str) -> Mapping[str, Any] | None:
+    """A file that not every model has beside its config.json; None where it is not there. Raises as :func:`fetch`."""
+    return _fetch(name, file, needed=False) or None
 
 
 def _fetch(name: str, file: str, *, needed: bool = True) -> Mapping[str, Any]:
@@ -44,8 +43,8 @@ def _fetch(name: str, file: str, *, needed: bool = True) -> Mapping[str, Any]:
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S) as answer:  # noqa: S310
-            raw = answer.read(_MOST_BYTES + 1)
-        data: Any = json.loads(raw) if len(raw) <= _MOST_BYTES else None
+            raw = answer.read(MOST_BYTES + 1)
+        data: Any = json.loads(raw) if len(raw) <= MOST_BYTES else None
     except urllib.error.HTTPError as error:
         error.close()
         if error.code == 404 and not needed:

@@ -27,6 +27,8 @@ class Layout:
     full_tokens: int
     window_tokens: int
     window: int
+    #: Blocks that a request has of each group of states.
+    kept: int = 1
 
     @property
     def groups(self) -> int:
@@ -35,7 +37,7 @@ class Layout:
 
     def blocks(self, length: int, step: int) -> int:
         """Blocks of one request of ``length`` tokens, if steps have up to ``step`` tokens."""
-        needed = self.full * math.ceil(length / self.full_tokens) + self.states
+        needed = self.full * math.ceil(length / self.full_tokens) + self.states * self.kept
         if self.windowed:
             kept = min(self.window - 1 + step, length)
             needed += self.windowed * (math.ceil(kept / self.window_tokens) + 1)
@@ -45,12 +47,16 @@ class Layout:
 def layout(config: Configuration, rank: int = 0) -> Layout:
     """How the KV cache of a GPU of one pipeline rank is laid out."""
     model = config.model
-    own, _ = rank_layers(config, rank)
+    own, _, _ = rank_layers(config, rank)
     hybrid = config.hybrid_kv and config.release >= (0, 10)
-    # A rank has its share of each kind of layer.
-    windowed = math.ceil(model.window_layers * own / model.layers) if hybrid else 0
-    states = math.ceil(model.linear.layers * own / model.layers) if model.linear else 0
-    full = max(0, own - windowed - states)
+    # A rank has its share of each kind of layer; of those with attention, some may look into another's cache.
+    share = own / model.layers
+    borrowing = model.borrowing_layers / model.layers
+    windowed = math.ceil(model.window_layers * share * (1 - borrowing)) if hybrid else 0
+    states = math.ceil(model.linear.layers * share) if model.linear else 0
+    without = (model.layers - model.attention_layers) * share - states
+    least = 0 if windowed or states else 1
+    full = max(least, own - windowed - states - int(without) - round(own * borrowing))
     near, far = (
         _token_bytes(config, model.kv_heads, model.head_dim),
         _token_bytes(config, model.global_kv_heads, model.global_head_dim),
@@ -73,7 +79,14 @@ def layout(config: Configuration, rank: int = 0) -> Layout:
         full_tokens=far_tokens,
         window_tokens=near_tokens,
         window=model.window,
+        # The present state, and the one at the end of the last whole block for prompts that begin alike.
+        kept=2 if config.enable_prefix_caching else 1,
     )
+
+
+def states_bytes(config: Configuration) -> float:
+    """The fixed states of one sequence on one GPU, all layers that have one, bytes."""
+    return config.model.linear.layers * _state_bytes(config) if config.model.linear else 0.0
 
 
 def _token_bytes(config: Configuration, kv_heads: int, head_dim: int) -> float:
@@ -95,4 +108,5 @@ def _state_bytes(config: Configuration) -> float:
         return 0.0
     channels = 2 * linear.key_heads * linear.key_dim + linear.value_heads * linear.value_dim
     state = linear.value_heads * linear.key_dim * linear.value_dim
-    return ((linear.kernel - 1) * channels + state) * config.bytes / config.tensor_parallel_size
+    size = 4 if linear.wide else config.bytes
+    return ((linear.kernel - 1) * channels * config.bytes + state * size) / config.tensor_parallel_size

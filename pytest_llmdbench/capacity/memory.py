@@ -60,7 +60,7 @@ def _rank(config: Configuration, rank: int) -> Memory:
     blocks = int(max(0.0, kv) * GIB / room.block_bytes)
     concurrency = blocks / per_request
     exact = blocks // room.groups * room.full_tokens
-    tokens = int(concurrency * config.length) if config.release >= (0, 20) else exact
+    tokens = int(concurrency * config.length) if config.release > (0, 20) else exact
     return Memory(
         total=config.total_gib,
         requested=requested,

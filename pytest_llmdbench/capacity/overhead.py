@@ -27,7 +27,7 @@ def activation_gib(config: Configuration, *, last: bool = True) -> float:
     Only the last pipeline rank samples.
     """
     model, hidden, tokens = config.model, config.model.hidden, config.tokens
-    width = model.width if model.expert_layers < model.layers else 0
+    width = model.width if model.dense_layers else 0
     if model.experts:
         width = max(width, model.experts.shared)
     forward = tokens * (3 * width / config.tensor_parallel_size + 3 * hidden) * config.bytes
@@ -47,7 +47,7 @@ def _experts(config: Configuration) -> float:
     if experts is None or config.model.quantization.name == "mxfp4":
         return 0.0
     width = experts.width / (1 if config.enable_expert_parallel else config.tensor_parallel_size)
-    hidden = config.model.hidden
+    hidden = experts.latent or config.model.hidden
     wide = max(2 * width, hidden) + max(width, hidden)
     return min(config.tokens, _EXPERT_TOKENS) * experts.active * wide * config.bytes
 

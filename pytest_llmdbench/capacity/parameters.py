@@ -15,7 +15,7 @@ class Parameters:
     head: int
     attention: float
     #: Part of ``attention`` that belongs to KV heads: replicated once there are more ranks than KV heads.
-    kv: int
+    kv: float
     #: Down-projections of MLA and its indexer: every rank holds them whole.
     replicated: int
     #: MLA keeps the up-projection a second time, in the form that decoding multiplies with.
@@ -35,7 +35,7 @@ class Parameters:
             self.embedding
             + head
             + layers * (self.attention + self.replicated + self.norms)
-            + (layers - moe) * self.dense
+            + model.dense_layers * self.dense
             + moe * (self.experts + self.shared + self.router)
             + self.vision
         )
@@ -47,7 +47,7 @@ class Parameters:
         return (
             self.head
             + model.layers * (self.attention + self.replicated)
-            + (model.layers - model.expert_layers) * self.dense
+            + model.dense_layers * self.dense
             + model.expert_layers * (self.experts * share + self.shared + self.router)
         )
 
@@ -58,22 +58,26 @@ def parameters(model: Model) -> Parameters:
     matrices = 3 if model.gated_mlp else 2
     attention, kv, replicated, absorbed = _attention(model)
     return Parameters(
-        embedding=(model.vocabulary + model.learned_positions) * hidden,
+        embedding=(model.vocabulary + model.learned_positions) * hidden
+        + model.vocabulary * model.layers * model.layer_embedding,
         head=model.vocabulary * hidden,
         attention=attention,
         kv=kv,
         replicated=replicated,
         absorbed=absorbed,
         dense=matrices * hidden * model.width,
-        experts=experts.count * matrices * hidden * experts.width if experts else 0,
-        shared=matrices * hidden * experts.shared if experts else 0,
+        experts=experts.count * matrices * (experts.latent or hidden) * experts.width if experts else 0,
+        # To the latent width and back goes every token.
+        shared=hidden * (matrices * experts.shared + 2 * experts.latent) if experts else 0,
         router=hidden * experts.count if experts else 0,
-        norms=2 * hidden + (2 * model.head_dim if model.query_norm else 0),
+        norms=2 * hidden * (1 + model.detour)
+        + 3 * hidden * model.layer_embedding
+        + (2 * model.head_dim if model.query_norm else 0),
         vision=model.vision.parameters if model.vision else 0.0,
     )
 
 
-def _attention(model: Model) -> tuple[float, int, int, int]:
+def _attention(model: Model) -> tuple[float, float, int, int]:
     """A layer's mean: all that is split, of it KV heads, replicated, and held a second time."""
     hidden, mla = model.hidden, model.mla
     if mla:
@@ -84,23 +88,18 @@ def _attention(model: Model) -> tuple[float, int, int, int]:
         wide = mla.index_heads * mla.index_head
         index = wide * (mla.query_rank or hidden) + hidden * (mla.index_head + mla.index_heads) if wide else 0
         return split, 0, down + index, up
-    full = model.layers - model.window_layers
-    differs = (model.global_kv_heads, model.global_head_dim) != (model.kv_heads, model.head_dim)
-    split, kv = _heads(model, model.kv_heads, model.head_dim)
-    if differs:
-        far = _heads(model, model.global_kv_heads, model.global_head_dim)
-        split, kv = (
-            int((near * model.window_layers + far * full) / model.layers)
-            for near, far in zip((split, kv), far, strict=True)
-        )
+    full = model.attention_layers - model.window_layers
+    near, near_kv = _heads(model, model.kv_heads, model.head_dim)
+    far, far_kv = _heads(model, model.global_kv_heads, model.global_head_dim)
+    mean = (near * model.window_layers + far * full) / model.layers
+    kv = (near_kv * model.window_layers + far_kv * full) / model.layers
     if model.linear:
         line = model.linear
         keys, values = line.key_heads * line.key_dim, line.value_heads * line.value_dim
-        mixed = hidden * (2 * keys + 2 * values + 2 * line.value_heads) + values * hidden
-        mixed += line.kernel * (2 * keys + values)
-        full = model.layers - line.layers
-        return (split * full + mixed * line.layers) / model.layers, kv * full // model.layers, 0, 0
-    return split, kv, 0, 0
+        mixed = hidden * (2 * keys + 2 * values + line.gates * line.value_heads) + values * hidden
+        mixed += line.kernel * (2 * keys + values) + line.more
+        mean += mixed * line.layers / model.layers
+    return mean, kv, 0, 0
 
 
 def _heads(model: Model, kv_heads: int, head_dim: int) -> tuple[int, int]:

@@ -11,6 +11,8 @@ from pytest_llmdbench.errors import DeclarationError
 _BLOCKS = (1, 8, 16, 32, 64, 128, 256)
 #: No deployment has more; larger numbers are typing errors.
 _MOST_GPUS = 10_000
+#: Nor has any host so much memory, GiB.
+_MOST_OFFLOADED = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,10 @@ def check_sizes(config: Configuration) -> None:
     given = config.gpu_memory_utilization
     if given is not None and not 0 < given <= 1:
         raise DeclarationError(f"gpu_memory_utilization: {given} is not possible; it is a share above 0 and up to 1")
+    if not 0 <= config.cpu_offload_gb < _MOST_OFFLOADED:
+        raise DeclarationError(
+            f"cpu_offload_gb: {config.cpu_offload_gb} is not possible; it is a number of GiB, 0 or more"
+        )
     if config.memory_gib is not None and not 0 < config.memory_gib < 10_000:
         raise DeclarationError(f"memory of the GPU: {config.memory_gib} GiB is not possible")
 
@@ -77,9 +83,13 @@ def _uneven(config: Configuration, ranks: int) -> Iterator[str]:
         yield f"{model.heads} attention heads cannot be shared by {ranks} ranks: each needs the same number"
     if not model.mla and model.kv_heads % ranks and ranks % model.kv_heads:
         yield f"{model.kv_heads} KV heads can neither be shared nor copied evenly by {ranks} ranks"
+    state = model.linear
+    if state and (state.value_heads % ranks or (state.key_heads > 1 and state.key_heads % ranks)):
+        size = f"{state.value_heads} heads in {state.key_heads} groups"
+        yield f"layers with a state of {size} cannot be shared by {ranks} ranks"
     if -(-model.vocabulary // 64) * 64 % ranks:
         yield f"a vocabulary of {model.vocabulary}, padded to a multiple of 64, cannot be shared by {ranks} ranks"
-    widths = [model.width] if model.expert_layers < model.layers else []
+    widths = [model.width] if model.dense_layers else []
     if model.experts and not config.enable_expert_parallel:
         widths.append(model.experts.width)
     for width in widths:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from pytest_llmdbench.capacity.fields import Fields
@@ -24,6 +24,22 @@ class Quantization:
     expert_bits: float | None = None
     compute: Compute = "native"
     block: int = 0
+    #: Bits of the head, which is mostly left as it is.
+    head_bits: float | None = None
+    #: Whether what mixes tokens (attention and the like) has bits of its own, and which.
+    own_mixers: bool = False
+    own_mixer_bits: float | None = None
+    #: Whether the up-projection of latent attention is left as it is.
+    plain_up: bool = False
+
+    @property
+    def mixer_bits(self) -> float | None:
+        """Bits of the matrices of attention and the like; None: as the dtype."""
+        return self.own_mixer_bits if self.own_mixers else self.linear_bits
+
+
+class UnknownQuantizationError(DeclarationError):
+    """The bits of a checkpoint's weights cannot be told from its ``quantization_config``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,45 +59,52 @@ NVIDIA_CACHE: Final = Fp8Cache(
 )
 
 NONE: Final = Quantization("none")
-_FP8: Final = Quantization("fp8", 8, 8, "fp8")
-_INT8: Final = Quantization("w8a8", 8, 8, "fp8")
+FP8: Final = Quantization("fp8", 8, 8, "fp8")
+INT8: Final = Quantization("w8a8", 8, 8, "fp8")
 # Four bits, and for each group of 128 a scale of 16 bits; AWQ also keeps zero points, unpacked by the Marlin kernels.
-_GPTQ: Final = Quantization("gptq", 4.125, 4.125)
-_AWQ: Final = Quantization("awq", 4.25, 4.25)
+GPTQ: Final = Quantization("gptq", 4.125, 4.125)
+AWQ: Final = Quantization("awq", 4.25, 4.25)
 _GPTQ8: Final = Quantization("gptq", 8.125, 8.125)
 # Groups of 32 with a scale of 8 bits.
 _MXFP4: Final = Quantization("mxfp4", None, 4.25, "fp4")
-_NVFP4: Final = Quantization("nvfp4", 4.5, 4.5, "fp4")
+NVFP4: Final = Quantization("nvfp4", 4.5, 4.5, "fp4")
 _INT4_EXPERTS: Final = Quantization("int4-experts", None, 4.5)
+_INT8_EXPERTS: Final = Quantization("experts_int8", None, 8)
+# For each 64 values a scale of 32 bits.
+_NF4: Final = Quantization("bitsandbytes", 4.5, 4.5)
 
 #: What people and checkpoints call it -> what it is.
 KNOWN: Final[Mapping[str, Quantization]] = {
     "none": NONE,
-    "fp8": _FP8,
-    "fbgemm_fp8": _FP8,
-    "modelopt": _FP8,
-    "w8a8": _INT8,
-    "int8": _INT8,
-    "awq": _AWQ,
-    "awq_marlin": _AWQ,
-    "gptq": _GPTQ,
-    "gptq_marlin": _GPTQ,
-    "w4a16": _GPTQ,
-    "int4": _GPTQ,
+    "fp8": FP8,
+    "fbgemm_fp8": FP8,
+    "modelopt": FP8,
+    "w8a8": INT8,
+    "int8": INT8,
+    "awq": AWQ,
+    "awq_marlin": AWQ,
+    "gptq": GPTQ,
+    "gptq_marlin": GPTQ,
+    "w4a16": GPTQ,
+    "int4": GPTQ,
     "gptq_int8": _GPTQ8,
     "mxfp4": _MXFP4,
     "gpt_oss_mxfp4": _MXFP4,
-    "nvfp4": _NVFP4,
-    "modelopt_fp4": _NVFP4,
+    "nvfp4": NVFP4,
+    "modelopt_fp4": NVFP4,
     "int4-experts": _INT4_EXPERTS,
+    "experts_int8": _INT8_EXPERTS,
+    "bitsandbytes": _NF4,
 }
+#: What checkpoints alone can be: their files tell the bits.
+FORMATS: Final = ("compressed-tensors", "quark", "auto-round", "inc", "modelopt_mixed")
 
 
 def quantization_of(word: str) -> Quantization:
     """What ``--quantization`` names. Raises DeclarationError with the nearest that is known."""
     found = KNOWN.get(word.lower())
     if found is None:
-        raise DeclarationError(f"quantization: '{word}' is not known; {nearest(word.lower(), KNOWN)}")
+        raise DeclarationError(f"quantization: '{word:.40}' is not known; {nearest(word.lower(), [*KNOWN, *FORMATS])}")
     return found
 
 
@@ -114,41 +137,3 @@ def fp8_cache_of_config(config: Fields | None) -> Fp8Cache | None:
     else:
         fp8 = isinstance(asked, str) and asked.lower() == "fp8"
     return found if fp8 else None
-
-
-def quantization_of_config(config: Fields | None, *, experts: bool) -> Quantization:
-    """What ``quantization_config`` of a config.json says of a model with or without ``experts``.
-
-    Raises:
-        DeclarationError: a method that is not known.
-    """
-    if config is None:
-        return NONE
-    method = config.text("quant_algo", "quant_method", default="none").lower()
-    found = _compressed(config) if method == "compressed-tensors" else quantization_of(method)
-    bits = config.count("bits")
-    if found in (_GPTQ, _AWQ) and bits == 8:
-        found = _GPTQ8
-    blocks = config.data.get("weight_block_size")
-    if isinstance(blocks, list) and blocks and isinstance(blocks[0], int) and 0 < blocks[0] <= 4096:
-        found = replace(found, block=blocks[0])
-    left_out = config.data.get("ignore") or config.data.get("exclude_modules")
-    if experts and isinstance(left_out, list) and any("self_attn" in str(one) for one in left_out):
-        # Attention as it is, and with it all that is no expert: most of the weights are experts.
-        found = replace(found, linear_bits=None)
-    return found
-
-
-def _compressed(config: Fields) -> Quantization:
-    """The format of the first group of layers: enough for its size."""
-    groups = config.below("config_groups")
-    first = next(iter(groups.data), None) if groups else None
-    group = groups.below(first) if groups and first is not None else None
-    weights = group.below("weights") if group else None
-    if weights is None:
-        raise DeclarationError(f"{config.name}: no 'config_groups' with 'weights'; the bits of the weights are unknown")
-    bits, kind = weights.count("num_bits", default=-1, least=1), weights.text("type", default="int")
-    if bits == 4:
-        small = weights.count("group_size", default=128) <= 32
-        return _NVFP4 if kind == "float" else replace(_GPTQ, linear_bits=4.5, expert_bits=4.5) if small else _GPTQ
-    return _FP8 if kind == "float" else _INT8

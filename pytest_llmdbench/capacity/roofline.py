@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Final
 
 from pytest_llmdbench.capacity.configuration import Configuration
-from pytest_llmdbench.capacity.kv_cache import layout
+from pytest_llmdbench.capacity.kv_cache import layout, states_bytes
 from pytest_llmdbench.capacity.parameters import Parameters, parameters
 from pytest_llmdbench.errors import DeclarationError
 
@@ -89,20 +89,27 @@ class Roofline:
         """Bytes of weights that one GPU reads for a step of ``tokens`` tokens: of the experts, those that are met.
 
         All of the layers and the head; of the embedding a few rows.
+
+        Raises:
+            DeclarationError: some are in the host's memory.
         """
+        if self.config.cpu_offload_gb:
+            raise DeclarationError("cpu_offload_gb: how fast weights come from the host's memory is not estimated")
         model, count, tp = self.config.model, self._count, self.config.tensor_parallel_size
         # Once there are more ranks than KV heads, each reads a whole one.
         attention = (count.attention - count.kv) / tp + count.kv / min(tp, model.kv_heads) + count.replicated
-        plain = (model.layers - model.expert_layers) * count.dense + model.expert_layers * count.shared
-        linear = (model.layers * attention + plain / tp) * self._size(model.quantization.linear_bits)
-        rest = (count.head / tp + model.expert_layers * count.router) * self.config.bytes
+        plain = model.dense_layers * count.dense + model.expert_layers * count.shared
+        how = model.quantization
+        linear = model.layers * attention * self._size(how.mixer_bits) + plain / tp * self._size(how.linear_bits)
+        head = count.head / tp * self._size(how.head_bits)
+        rest = head + model.expert_layers * count.router * self.config.bytes
         if model.experts is None:
-            return linear + rest
+            return (linear + rest) * model.files_share
         # All copies' tokens meet at the experts.
         asked = max(1.0, tokens * self.config.data_parallel_size)
         met: float = 1 - (1 - model.experts.active / model.experts.count) ** asked
         experts = model.expert_layers * count.experts / self.config.expert_ranks
-        return linear + rest + experts * met * self._size(model.quantization.expert_bits)
+        return (linear + rest + experts * met * self._size(how.expert_bits)) * model.files_share
 
     def _size(self, bits: float | None) -> float:
         """Bytes of a weight."""
@@ -118,7 +125,8 @@ class Roofline:
     def decode_s(self, sequences: float, context: float) -> float:
         """A step that makes one token for each of ``sequences``, with ``context`` tokens each behind them."""
         config = self.config
-        read = self.weights_read(sequences) + sequences * context * self.kv_token_bytes
+        # A state is read and written anew.
+        read = self.weights_read(sequences) + sequences * (context * self.kv_token_bytes + 2 * states_bytes(config))
         memory = read / (config.gpu.bandwidth * BANDWIDTH)
         return max(memory, self._products_s(sequences)) + self._fixed_s + self._reduce_s(sequences)
 
@@ -139,7 +147,7 @@ class Roofline:
         model = self.config.model
         seen = before + tokens / 2
         size = model.mla.nope + model.mla.rope if model.mla else model.head_dim
-        full = model.layers - model.window_layers - (model.linear.layers if model.linear else 0)
+        full = model.attention_layers - model.window_layers
         looked = full * seen + model.window_layers * min(seen, model.window)
         return 4 * tokens * looked * model.heads * size / (self._ranks * self.plain_peak * ATTENTION)
 

@@ -13,6 +13,9 @@ from pytest_llmdbench.capacity.models import known_architectures, quantized
 from pytest_llmdbench.capacity.nodes import NODES
 from pytest_llmdbench.capacity.placement import Broken, broken_rules, check_sizes, tensor_sizes
 
+#: Beginnings of flags that matter for models with pictures alone.
+_OF_PICTURES: Final = ("--limit-mm-", "--mm-", "--language-model-only", "--skip-mm-", "--interleave-mm-")
+
 Verdict = Literal["will start", "will not start", "uncertain"]
 
 #: Share of the memory that vLLM takes within which nobody can be sure: profiling runs differ by as much.
@@ -21,6 +24,10 @@ MARGIN: Final = 0.03
 _OLD_MARGIN: Final = 0.05
 #: The same where these formulas were not checked: another architecture, or no CUDA or ROCm device.
 _FOREIGN_MARGIN: Final = 0.15
+#: The first release that these formulas were compared with.
+_FIRST: Final = (0, 6)
+#: What vLLM makes of weights in 16 bits when it starts.
+_AT_START: Final = ("fp8", "bitsandbytes", "mxfp8")
 #: An engine of shorter requests is not worth more GPUs, tokens.
 _SHORT: Final = 4096
 #: A GPU has more memory than another where it has that much of the other's: drivers differ by less.
@@ -74,15 +81,23 @@ def validate(config: Configuration) -> Validation:
         verdict, why = "will not start", broken[0].why
     elif verdict != "will start":
         fixes = list(_fixes(config)) or list(_two_fixes(config))
+    if not broken and (unread := _unread(config)):
+        verdict, why = "uncertain", f"{why}; not counted, and it may change that: {', '.join(unread)}"
     notes = [] if splits else ["the memory is that of one GPU with the whole model, as it cannot be split so"]
     return Validation(config, found, verdict, why, broken, fixes, [*notes, *_notes(config)])
+
+
+def _unread(config: Configuration) -> list[str]:
+    """Flags that are not counted, and matter for this model."""
+    return [one for one in config.unread if config.model.vision or not one.startswith(_OF_PICTURES)]
 
 
 def _margin(config: Configuration, found: Memory) -> float:
     """GiB by which nobody can be sure."""
     old = config.release < V1
-    checked = config.model.architecture in known_architectures() and not (old and config.model.mla)
-    foreign = not checked or config.gpu.vendor not in ("nvidia", "amd")
+    model = config.model
+    checked = model.architecture in known_architectures() and model.files_share == 1 and not (old and model.mla)
+    foreign = not checked or config.gpu.vendor not in ("nvidia", "amd") or config.release < _FIRST
     return found.requested * (_FOREIGN_MARGIN if foreign else _OLD_MARGIN if old else MARGIN)
 
 
@@ -187,9 +202,15 @@ def _notes(config: Configuration) -> Iterator[str]:
     if config.correction_gib:
         yield f"the KV cache is corrected by {config.correction_gib:+.2f} GiB, which an earlier start showed"
     if config.model.architecture not in known_architectures():
-        yield f"{config.model.architecture or 'the architecture'} is none that these formulas were checked on"
+        yield f"{config.model.architecture[:80] or 'the architecture'} is none that these formulas were checked on"
+    if (share := config.model.files_share) != 1:
+        yield f"the checkpoint's files hold {share:.2f} times what its config.json tells of; its weights are that much"
+    if config.cpu_offload_gb:
+        yield f"{config.cpu_offload_gb:g} GiB of the weights are in the host's memory and read from there at each step"
+    if config.model.quantized_at_start and config.model.quantization.name not in _AT_START:
+        yield f"vLLM quantizes no weights to {config.model.quantization.name} at start: it takes a checkpoint that is"
     if config.release < V1:
-        rough = "rough" if config.model.mla else "less exact than of later ones"
+        rough = "rough" if config.model.mla or config.release < _FIRST else "less exact than of later ones"
         yield f"vLLM {config.version} has the engine before V1: its figures are {rough}"
     if newer := newer_than_known(config.version):
         yield newer

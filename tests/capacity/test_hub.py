@@ -19,7 +19,7 @@ from tests.capacity.test_models import LLAMA
 class Hub(http.server.BaseHTTPRequestHandler):
     """Sends ``acme/llama`` on to its store, as the hub does; ``acme/gated`` wants a token, ``acme/odd`` is no JSON.
 
-    ``acme/small`` says of its quantization in a file beside its config.json.
+    ``acme/small`` says of its quantization in a file beside its config.json, ``acme/mixed`` nothing but in its index.
     """
 
     seen: ClassVar[list[tuple[str, str | None]]] = []
@@ -34,6 +34,10 @@ class Hub(http.server.BaseHTTPRequestHandler):
             self._send(200, json.dumps(LLAMA))
         elif self.path == "/acme/small/resolve/main/hf_quant_config.json":
             self._send(200, '{"quantization": {"quant_algo": "FP8", "kv_cache_quant_algo": "FP8"}}')
+        elif self.path == "/acme/mixed/resolve/main/config.json":
+            self._send(200, json.dumps(LLAMA | {"quantization_config": {"quant_method": "hqq"}}))
+        elif self.path == "/acme/mixed/resolve/main/model.safetensors.index.json":
+            self._send(200, '{"metadata": {"total_size": 6027782144}}')
         elif self.path.startswith("/acme/odd/"):
             self._send(200, "[1")
         else:
@@ -74,6 +78,11 @@ def test_what_the_hub_has_beside_a_config_json_counts(hub: type[Hub]) -> None:
     model = find_model("acme/small", hub=True)
     assert model.quantization.name == "fp8"
     assert model.fp8_cache
+
+
+def test_bits_that_a_config_json_is_silent_about_are_counted_from_the_hubs_index(hub: type[Hub]) -> None:
+    # The embedding and the head, 1.05 thousand million parameters, have 2 bytes each; 6.98 of layers share the rest.
+    assert find_model("acme/mixed", hub=True).quantization.linear_bits == pytest.approx(4.5, rel=0.001)
 
 
 def test_the_hub_is_not_asked_unasked(hub: type[Hub]) -> None:

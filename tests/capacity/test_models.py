@@ -151,7 +151,7 @@ def test_the_dimensions_of_a_model_with_pictures_are_those_of_its_text(tmp_path:
     model = find_model(str(tmp_path))
     assert model.layers == 32
     assert model.vision
-    assert model.vision.parameters == pytest.approx(0.302e9, rel=0.01)
+    assert model.vision.parameters == pytest.approx(0.306e9, rel=0.01)
 
 
 @pytest.mark.parametrize("key", ["mamba_d_state", "hybrid_override_pattern", "block_configs", "is_encoder_decoder"])
@@ -217,6 +217,7 @@ def test_a_gpu_goes_by_the_names_of_node_labels() -> None:
         {"rope_scaling": {"rope_type": "yarn", "factor": 1e300}},
         {"rope_scaling": {"rope_type": "linear", "factor": "much"}},
         {"rope_scaling": "yarn"},
+        {"hidden_size": 99_999_999, "vocab_size": 99_999_999, "num_hidden_layers": 1999},
     ],
 )
 def test_a_config_json_that_cannot_be_meant_is_refused_in_a_sentence(tmp_path: Path, changes: dict[str, Any]) -> None:
@@ -228,4 +229,40 @@ def test_a_config_json_that_cannot_be_meant_is_refused_in_a_sentence(tmp_path: P
 def test_a_file_that_is_no_config_json_is_refused_in_a_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_text(text, encoding="utf-8")
     with pytest.raises(DeclarationError):
+        find_model(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "word"),
+    [
+        ("Qwen/Qwen3-32B-FP8", "fp8"),
+        ("Qwen/Qwen3-14B-AWQ", "awq_marlin"),
+        ("openai/gpt-oss-20b", "mxfp4"),
+        ("RedHatAI/Llama-3.3-70B-Instruct-fp8-dynamic", "compressed-tensors"),
+        ("nvidia/Llama-3.3-70B-Instruct-FP4", "modelopt_fp4"),
+    ],
+)
+def test_a_quantization_that_the_checkpoint_has_may_be_said(name: str, word: str) -> None:
+    assert find_model(name, word) == find_model(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "word", "reason"),
+    [
+        ("Qwen/Qwen3-32B-FP8", "awq", "the weights of Qwen/Qwen3-32B-FP8 are fp8: vLLM refuses that"),
+        ("Qwen/Qwen3-32B", "compressed-tensors", "is a format of checkpoints, and Qwen/Qwen3-32B is not quantized"),
+        ("Qwen/Qwen3-32B", "experts_int8", "is for experts"),
+        ("Qwen/Qwen3-32B", "", "'' is not known"),
+        ("Qwen/Qwen3-32B", "x" * 9000, "is not known"),
+    ],
+)
+def test_a_quantization_that_cannot_be_is_refused(name: str, word: str, reason: str) -> None:
+    with pytest.raises(DeclarationError, match=reason) as caught:
+        find_model(name, word)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_file_that_is_too_large_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(" " * 40_000_000, encoding="utf-8")
+    with pytest.raises(DeclarationError, match=r"config\.json has more than 32 MiB"):
         find_model(str(tmp_path))
