@@ -6,9 +6,9 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from pytest_llmdbench.capacity.candidate import Candidate
+from pytest_llmdbench.capacity.candidate import HEADROOM, Candidate, Prefill
 from pytest_llmdbench.capacity.configuration import Configuration
-from pytest_llmdbench.capacity.explore import HEADROOM, Exploration
+from pytest_llmdbench.capacity.explore import Exploration
 from pytest_llmdbench.capacity.nodes import placed
 from pytest_llmdbench.capacity.ranking import by_cost, pareto
 from pytest_llmdbench.capacity.speed import Speed
@@ -68,6 +68,7 @@ def candidate_data(found: Candidate) -> dict[str, Any]:
     cost = asdict(found.cost) | {"whole_per_million_output_range": list(found.cost.whole_range)} if found.cost else None
     return {
         "label": found.label,
+        "deployment": found.deployment,
         "configuration": configuration_data(found.config),
         "concurrency": found.concurrency,
         "replicas": found.replicas,
@@ -77,6 +78,18 @@ def candidate_data(found: Candidate) -> dict[str, Any]:
         "speed": speed_data(found.speed),
         "cost": cost,
         "missed": list(found.missed),
+        "prefill": prefill_data(found.prefill) if found.prefill else None,
+    }
+
+
+def prefill_data(found: Prefill) -> dict[str, Any]:
+    """The engines that read prompts for others: seconds, and shares of the time."""
+    return {
+        "configuration": configuration_data(found.config),
+        "replicas": found.replicas,
+        "busy": found.busy,
+        "prompt_s": found.prompt_s,
+        "transfer_s": found.transfer_s,
     }
 
 
@@ -88,7 +101,8 @@ def exploration_data(found: Exploration) -> dict[str, Any]:
         "best": [candidate_data(one) for one in found.best],
         "pareto": [candidate_data(one) for one in front],
         "engines": found.engines,
-        "engines_meeting": len(found.best),
+        "engines_meeting": len(found.best) - found.splits,
+        "splits_meeting": found.splits,
         "points": len(found.meeting) + len(found.missing),
         "meeting": len(found.meeting),
         "headroom": HEADROOM if found.asked.rate is not None else None,

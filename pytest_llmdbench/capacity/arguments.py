@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 from pytest_llmdbench.capacity.asked import Asked
 from pytest_llmdbench.capacity.configuration import DEFAULT_VERSION, Configuration
 from pytest_llmdbench.capacity.corrections import check_file, corrected, default_file
 from pytest_llmdbench.capacity.estimators import estimator
+from pytest_llmdbench.capacity.free_flags import whole_number
 from pytest_llmdbench.capacity.gpus import find_gpu
 from pytest_llmdbench.capacity.load_options import add_load, load_of, within
 from pytest_llmdbench.capacity.models import find_model
@@ -20,16 +21,33 @@ PROGRAM: Final = "llmdbench-explore"
 _MODEL: Final = "name on the Hugging Face hub, or a folder with a config.json"
 _CORRECTIONS: Final = "what 'compare --store' keeps (among the user's data)"
 _HUB: Final = "ask the Hugging Face hub for a model that is not known here; nothing else uses the network"
+
+
+class _Parser(argparse.ArgumentParser):
+    """One that says what is wrong in one line, as all errors here."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; {self.prog} --help tells what there is\n")
+
+
+def _size(text: str) -> int:
+    try:
+        return whole_number(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 #: vLLM's own flags: name, type, what it is.
 _FLAGS: Final = (
     ("tensor-parallel-size", int, "GPUs that share each layer (1)"),
     ("pipeline-parallel-size", int, "groups of layers, one after the other (1)"),
     ("data-parallel-size", int, "copies of the model (1)"),
-    ("max-model-len", int, "longest prompt and answer together, tokens (the model's own)"),
-    ("max-num-seqs", int, "requests in a batch (vLLM's default for the GPU)"),
-    ("max-num-batched-tokens", int, "tokens in a step (vLLM's default for the GPU)"),
+    ("max-model-len", _size, "longest prompt and answer together, tokens (the model's own)"),
+    ("max-num-seqs", _size, "requests in a batch (vLLM's default for the GPU)"),
+    ("max-num-batched-tokens", _size, "tokens in a step (vLLM's default for the GPU)"),
     ("gpu-memory-utilization", float, "share of the GPU's memory that vLLM takes (0.92)"),
     ("block-size", int, "tokens in a block of the KV cache (16)"),
+    ("cpu-offload-gb", float, "GiB of a GPU's weights in the host's memory (0)"),
     ("dtype", str, "type of the weights (the model's own)"),
     ("kv-cache-dtype", str, "type of the KV cache, as in fp8 (what the checkpoint asks for, or that of the weights)"),
 )
@@ -37,7 +55,7 @@ _FLAGS: Final = (
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    made = argparse.ArgumentParser(
+    made = _Parser(
         prog=PROGRAM,
         description="What fits on which GPUs, how fast it is and what it costs, before anything is deployed. All "
         "answers are estimates, made on this machine: no GPU, no network.",
@@ -97,17 +115,18 @@ def _search(command: argparse.ArgumentParser) -> None:
         "--rank", choices=("cost", "latency", "throughput"), default="cost", help="what is best (cost)"
     )
     command.add_argument(
-        "--max-gpus", type=int, metavar="N", help="GPUs of one replica, at most (one node; several if it takes them)"
+        "--max-gpus", type=int, metavar="N", help="GPUs of one engine, at most (one node; several if it takes them)"
     )
     command.add_argument(
         "--max-model-len",
-        type=int,
+        type=_size,
         metavar="LEN",
         help="longest request (that of the load, or a fifth above its means)",
     )
     command.add_argument(
         "--fp8", action="store_true", help="also try FP8 weights and KV cache: answers change a little"
     )
+    command.add_argument("--no-split", action="store_true", help="no prefill and decode on engines of their own")
     command.add_argument("--quantization", metavar="HOW", help="how weights are quantized at start-up, as in fp8")
     command.add_argument("--vllm", default=DEFAULT_VERSION, metavar="VERSION", help=f"its release ({DEFAULT_VERSION})")
     command.add_argument("--corrections", metavar="FILE", help=_CORRECTIONS)
@@ -192,5 +211,6 @@ def asked_of(given: argparse.Namespace) -> Asked:
         rate=load.rate,
         concurrency=load.concurrency if amount else None,
         corrections=corrections_of(given),
+        splits=not given.no_split,
         estimate=estimator(given.estimator),
     )

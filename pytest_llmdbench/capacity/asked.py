@@ -32,12 +32,14 @@ class Asked:
     version: str = DEFAULT_VERSION
     prices: str | None = None
     price_per_hour: float | None = None
-    #: GPUs of one replica. None: those of one node, and of more nodes where one is not enough.
+    #: GPUs of one engine. None: those of one node, and of more nodes where one is not enough.
     most_gpus: int | None = None
     rate: float | None = None
     concurrency: int | None = None
     #: What earlier starts showed, where that counts.
     corrections: Path | None = None
+    #: Whether prefill and decode on engines of their own are tried as well.
+    splits: bool = True
     #: How the speed of an engine is estimated.
     estimate: Callable[[Configuration, Load], Speed] = speed
 

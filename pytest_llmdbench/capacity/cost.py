@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from pytest_llmdbench.capacity.configuration import Configuration
 from pytest_llmdbench.capacity.load import Load
 from pytest_llmdbench.capacity.speed import Speed
 from pytest_llmdbench.declared.cluster import Accelerator
@@ -49,9 +48,9 @@ def price_of_gpu(name: str, table: str | None = None, per_hour: float | None = N
     return price_of(Accelerator(product=name, prices=table))
 
 
-def cost(config: Configuration, load: Load, found: Speed, replicas: int, price: Price, served: float) -> Cost:
-    """The cost of ``replicas`` that serve ``served`` requests per second in all."""
-    per_hour = replicas * config.gpus * price.per_hour
+def cost(gpus: int, load: Load, found: Speed, price: Price, served: float) -> Cost:
+    """The cost of ``gpus`` GPUs that serve ``served`` requests per second in all."""
+    per_hour = gpus * price.per_hour
     hour = served * 3600
     per_output = per_hour / (hour * load.output_tokens) * MILLION
     return Cost(

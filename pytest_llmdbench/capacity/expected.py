@@ -28,14 +28,16 @@ def met(objective: Objective, found: Speed, load: Load) -> bool:
 
     Estimates are means. Of a percentile above the median, or the maximum, the far end of the range has to hold, for the
     prompt (TTFT) or the answer (E2E) of that percentile: the one grows with the prompt's length, the other with the
-    answer's.
+    answer's. Both contain the wait in a queue, which is that of the percentile as well.
     """
     if not estimated(objective):
         return True
     value, error = _ESTIMATED[objective.metric](found)
     percentile = 100.0 if objective.statistic == "max" else objective.percentile
     if percentile is not None and percentile > 50:
-        value *= (1 + error) * _longer(objective.metric, percentile, load)
+        wait = found.wait.mean if objective.metric in ("ttft", "e2e") else 0.0
+        longer = (value - wait) * _longer(objective.metric, percentile, load)
+        value = (1 + error) * (longer + (found.wait.at(percentile) if wait else 0.0))
     return objective.bound.met_by(value)
 
 

@@ -5,27 +5,22 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
 
 from pytest_llmdbench.capacity.asked import Asked
-from pytest_llmdbench.capacity.candidate import Candidate, flags_of
+from pytest_llmdbench.capacity.candidate import HEADROOM, Candidate, flags_of, judged
 from pytest_llmdbench.capacity.configuration import Configuration
 from pytest_llmdbench.capacity.corrections import corrected
-from pytest_llmdbench.capacity.cost import cost, price_of_gpu
-from pytest_llmdbench.capacity.expected import estimated, met
+from pytest_llmdbench.capacity.cost import price_of_gpu
+from pytest_llmdbench.capacity.expected import estimated
 from pytest_llmdbench.capacity.gpus import Gpu, known_gpus
-from pytest_llmdbench.capacity.load import Load
 from pytest_llmdbench.capacity.nodes import NODES, slowed
 from pytest_llmdbench.capacity.ranking import By, order_of
-from pytest_llmdbench.capacity.speed import Speed, places
+from pytest_llmdbench.capacity.speed import places
+from pytest_llmdbench.capacity.split_search import splits
 from pytest_llmdbench.capacity.validation import validate
 from pytest_llmdbench.capacity.variants import that_starts, variants
 from pytest_llmdbench.declared.prices import Price
 from pytest_llmdbench.errors import DeclarationError
-
-#: The share of what a full replica carries that one is given of a rate: requests come in bunches, and a replica that is
-#: just full lets them wait.
-HEADROOM: Final = 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +39,12 @@ class Exploration:
     @property
     def engines(self) -> int:
         """Engines that start, each with any number of requests at once."""
-        return len({one.label for one in (*self.meeting, *self.missing)})
+        return len({one.label for one in (*self.meeting, *self.missing) if not one.prefill})
+
+    @property
+    def splits(self) -> int:
+        """Pairs of a prefill and a decode engine among the best."""
+        return sum(one.prefill is not None for one in self.best)
 
 
 def explore(asked: Asked, by: By = "cost") -> Exploration:
@@ -61,6 +61,7 @@ def explore(asked: Asked, by: By = "cost") -> Exploration:
             f"{asked.model.name} knows"
         )
     found: list[list[Candidate]] = []
+    order = order_of(by)
     refused: dict[str, str] = {}
     for gpu in asked.gpus or known_gpus():
         price = price_of_gpu(gpu.name, asked.prices, asked.price_per_hour)
@@ -74,9 +75,9 @@ def explore(asked: Asked, by: By = "cost") -> Exploration:
             except DeclarationError as error:  # the estimator knows nothing of this engine
                 told[", ".join([f"{config.gpus} x {gpu.name}", *flags_of(config)])] = str(error)
         refused |= {gpu.name: next(iter(told.values()))} if told and len(told) == len(fitting) else told
+        found += splits(asked, fitting, price, order)
     meeting = [one for of_engine in found for one in of_engine if not one.missed]
     missing = [one for of_engine in found for one in of_engine if one.missed]
-    order = order_of(by)
     firsts = (min((one for one in of_engine if not one.missed), key=order, default=None) for of_engine in found)
     best = sorted((one for one in firsts if one), key=order)
     unknown = [one.text for one in asked.objectives if not estimated(one)]
@@ -138,7 +139,7 @@ def _full(asked: Asked, config: Configuration, number: int, price: Price | None)
     replicas = math.ceil((asked.concurrency or number) / number)
     if asked.rate is None and asked.concurrency is None:
         config = replace(config, max_num_seqs=max(1, math.ceil(number / config.data_parallel_size)))
-    return _candidate(asked, config, one, number, replicas, replicas * one.requests_per_second, price)
+    return judged(asked, config, one, number, replicas, replicas * one.requests_per_second, price)
 
 
 def _at_rate(asked: Asked, rate: float, full: Mapping[int, Candidate], price: Price | None) -> list[Candidate]:
@@ -158,19 +159,5 @@ def _at_rate(asked: Asked, rate: float, full: Mapping[int, Candidate], price: Pr
             load = replace(asked.load, concurrency=None, rate=rate / replicas)
             found = slowed(asked.estimate(one.config, load), one.config, load)
             number = max(1, round(found.concurrency))
-        made.append(_candidate(asked, one.config, found, number, replicas, rate, price))
+        made.append(judged(asked, one.config, found, number, replicas, rate, price))
     return made
-
-
-def _candidate(
-    asked: Asked, config: Configuration, found: Speed, number: int, replicas: int, served: float, price: Price | None
-) -> Candidate:
-    load: Load = asked.load
-    return Candidate(
-        config=config,
-        concurrency=number,
-        speed=found,
-        replicas=replicas,
-        cost=cost(config, load, found, replicas, price, served) if price else None,
-        missed=[each.text for each in asked.objectives if not met(each, found, load)],
-    )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Final, TypeAlias
 
-from pytest_llmdbench.capacity.candidate import Candidate
+from pytest_llmdbench.capacity.candidate import Candidate, engine_words
 from pytest_llmdbench.capacity.estimators import stated
 from pytest_llmdbench.capacity.explore import Exploration
 from pytest_llmdbench.capacity.memory import memory
@@ -87,8 +87,8 @@ def _library() -> str:
 
 
 def _memory_chart(best: Sequence[Candidate]) -> Mapping[str, Any]:
-    rooms = [memory(one.config) for one in best]
-    names = [html.escape(one.label) for one in best]
+    engines = {engine_words(config): config for one in best for config in one.engines}
+    rooms, names = [memory(config) for config in engines.values()], [html.escape(name) for name in engines]
     bars = [
         {"type": "bar", "name": text, "x": names, "y": [round(getattr(room, part), 2) for room in rooms]}
         for part, text in _PARTS
@@ -134,7 +134,7 @@ def _trace(name: str, points: Sequence[Candidate], fast: Value, value: Value, ho
         "name": html.escape(name),
         "x": [round(fast(one) * 1e3, 3) for one in kept],
         "y": [round(value(one), 4) for one in kept],
-        "text": [html.escape(f"{one.label}, {one.concurrency} at once, {one.replicas} replicas") for one in kept],
+        "text": [html.escape(f"{one.deployment}, {one.concurrency} at once") for one in kept],
         **how,
     }
 

@@ -42,7 +42,8 @@ def pareto(
 def order_of(by: By) -> Callable[[Candidate], tuple[float, ...]]:
     """The key to sort by, the best first."""
     orders: dict[By, Callable[[Candidate], tuple[float, ...]]] = {
-        "cost": lambda one: (by_cost(one), one.gpus, one.speed.e2e),
+        # What costs the same and is simpler to deploy comes first.
+        "cost": lambda one: (by_cost(one), one.prefill is not None, one.gpus, one.speed.e2e),
         "latency": lambda one: (one.speed.e2e, by_cost(one)),
         "throughput": lambda one: (-one.per_gpu, by_cost(one)),
     }

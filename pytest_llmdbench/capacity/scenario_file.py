@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_llmdbench.capacity.asked import Asked
-from pytest_llmdbench.capacity.candidate import Candidate
+from pytest_llmdbench.capacity.candidate import HEADROOM, Candidate, Prefill
 from pytest_llmdbench.capacity.configuration import DEFAULT_VERSION, Configuration
-from pytest_llmdbench.capacity.explore import HEADROOM
 from pytest_llmdbench.capacity.memory import memory
 from pytest_llmdbench.capacity.nodes import ASSUMED, placed
 from pytest_llmdbench.capacity.simulated import SIZES, TIMES, simulator_like
+from pytest_llmdbench.capacity.split import TOLD
 from pytest_llmdbench.capacity.weights import weights_bytes
 from pytest_llmdbench.errors import DeclarationError, counted
 
@@ -39,12 +39,10 @@ def scenario_of(found: Candidate, asked: Asked) -> str:
             f"{found.label}: a scenario can say data parallel copies over several nodes (pods.workers) and not "
             "pipeline stages; --gpu with a GPU of more memory, or --fp8, may do with one node"
         )
-    weights = sum(weights_bytes(config, rank) for rank in range(config.pipeline_parallel_size)) / 2**30
-    copies = config.data_parallel_size // config.nodes
-    memory_gib = math.ceil(weights * config.tensor_parallel_size * copies + _BESIDE_GIB)
+    alone = config.nodes == 1 and not found.prefill
     data: dict[str, Any] = {
-        "description": f"{config.model.name} on {found.label}; replicas: {found.replicas}.",
-        "deploy": "standalone" if config.nodes == 1 else "modelservice",
+        "description": f"{config.model.name}, {found.deployment}.",
+        "deploy": "standalone" if alone else "modelservice",
         "model": {"name": config.model.name},
         "accelerator": _accelerator(config),
     }
@@ -52,11 +50,11 @@ def scenario_of(found: Candidate, asked: Asked) -> str:
         data["engine"] = {"image": f"docker.io/vllm/vllm-openai-rocm:v{config.version}"}
     elif config.version != DEFAULT_VERSION:
         data["engine"] = {"image": f"docker.io/vllm/vllm-openai:v{config.version}"}
-    data |= {
-        "vllm": _flags(found),
-        "pods": {"replicas": found.replicas, **_spread(config), "memory": f"{memory_gib}Gi"},
-        "slo": [objective.text for objective in asked.objectives],
-    }
+    if found.prefill:
+        data |= _roles(config, found.replicas, found.prefill)
+    else:
+        data |= {"vllm": _flags(config), "pods": _pods(config, found.replicas)}
+    data["slo"] = [objective.text for objective in asked.objectives]
     if config.nodes > 1:
         data["timeouts"] = {"standup_s": 7200}
     return _text(_expected(found, asked), data)
@@ -75,6 +73,34 @@ def rehearsal_of(config: Configuration, objectives: Sequence[str] = ()) -> str:
     return _text(["Estimated, not measured: good for rehearsing a sweep, not for judging a GPU."], data)
 
 
+def _pods(config: Configuration, replicas: int) -> dict[str, Any]:
+    """So many replicas, each pod with the memory to read its weights through."""
+    weights = sum(weights_bytes(config, rank) for rank in range(config.pipeline_parallel_size)) / 2**30
+    copies = config.data_parallel_size // config.nodes
+    memory_gib = math.ceil(weights * config.tensor_parallel_size * copies + _BESIDE_GIB)
+    return {"replicas": replicas, **_spread(config), "memory": f"{memory_gib}Gi"}
+
+
+def _roles(config: Configuration, replicas: int, prefill: Prefill) -> dict[str, Any]:
+    """Both kinds of engines, with the connector and the router of the well-lit path that separates them."""
+    from pytest_llmdbench.declared.places import shipped_root
+    from pytest_llmdbench.declared.source import load_yaml
+
+    path = load_yaml(shipped_root() / "scenarios" / "pd-disaggregation.yaml").data
+    reading, writing = _flags(prefill.config), _flags(config)
+    both = {key: value for key, value in writing.items() if reading.get(key) == value}
+    return {
+        "vllm": {**both, "kv_transfer_config": path["vllm"]["kv_transfer_config"]},
+        "prefill": {**_pods(prefill.config, prefill.replicas), "vllm": _beside(reading, both)},
+        "decode": {**_pods(config, replicas), "vllm": _beside(writing, both)},
+        "router": path["router"],
+    }
+
+
+def _beside(flags: Mapping[str, Any], both: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in flags.items() if key not in both}
+
+
 def _spread(config: Configuration) -> dict[str, Any]:
     """What pods of several nodes need beside: each of their GPUs its processors, and the time to read so much."""
     if config.nodes == 1:
@@ -89,8 +115,7 @@ def _accelerator(config: Configuration) -> dict[str, Any]:
     return made
 
 
-def _flags(found: Candidate) -> dict[str, Any]:
-    config = found.config
+def _flags(config: Configuration) -> dict[str, Any]:
     said: dict[str, Any] = {
         "tensor_parallel_size": config.tensor_parallel_size,
         "pipeline_parallel_size": config.pipeline_parallel_size,
@@ -112,24 +137,32 @@ def _expected(found: Candidate, asked: Asked) -> list[str]:
     """What is expected of it, for the comment at the top."""
     one, room = found.speed, memory(found.config)
     low, high = one.tpot_range
+    what = "decode engine" if found.prefill else "replica"
     lines = [
         f"Estimated for prompts of {asked.load.prompt_tokens:g} and answers of {asked.load.output_tokens:g} tokens, "
-        f"{found.concurrency} at once on a replica:",
+        f"{found.concurrency} at once on a {what}:",
         f"TTFT {one.ttft * 1e3:.0f} ms, TPOT {one.tpot * 1e3:.1f} ms ({low * 1e3:.1f} to {high * 1e3:.1f}), "
-        f"{one.output_tokens_per_second:.0f} output tokens/s and {one.requests_per_second:.2f} requests/s a replica,",
+        f"{one.output_tokens_per_second:.0f} output tokens/s and {one.requests_per_second:.2f} requests/s a {what},",
         f"KV cache {room.kv:.1f} GiB: {room.tokens} tokens.",
     ]
     if asked.rate is not None:
         lines.append(
-            f"{counted(found.replicas, 'replica')} for {asked.rate:g} requests/s: each is given at most {HEADROOM:.0%} "
+            f"{counted(found.replicas, what)} for {asked.rate:g} requests/s: each is given at most {HEADROOM:.0%} "
             "of what it carries when full."
         )
-    if found.config.nodes > 1:
+    if found.prefill:
+        first = found.prefill
         lines += [
-            f"{placed(found.config)};",
-            f"{ASSUMED}.",
+            f"{counted(first.replicas, 'prefill engine')}, each busy for {first.busy:.0%} of the time: a prompt takes "
+            f"{first.prompt_s * 1e3:.0f} ms, its KV cache {first.transfer_s * 1e3:.0f} ms to a decode engine.",
+            *TOLD,
+        ]
+    if found.config.nodes > 1:
+        lines += [f"{placed(found.config)};", f"{ASSUMED}."]
+    if found.prefill or found.config.nodes > 1:
+        lines += [
             "Say under pods what the cluster calls its fast network, as in resources: {rdma/ib: 1} with capabilities:",
-            "[IPC_LOCK]; without it NCCL sends over TCP, which is slower by far.",
+            "[IPC_LOCK]; without it all goes over TCP, which is slower by far.",
         ]
     if found.cost:
         price = found.cost.price

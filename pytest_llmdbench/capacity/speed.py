@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from pytest_llmdbench.capacity.configuration import Configuration
 from pytest_llmdbench.capacity.load import Load
 from pytest_llmdbench.capacity.memory import memory
+from pytest_llmdbench.capacity.queueing import NO_WAIT, Wait
 from pytest_llmdbench.capacity.roofline import Roofline
 from pytest_llmdbench.errors import DeclarationError
 
@@ -25,7 +26,7 @@ FRONT_S: Final = 0.03
 TOKENIZE_S: Final = 4e-6
 #: Requests of like lengths end, and the next ones begin, in bunches: the share of the others that come just before.
 AHEAD: Final = 0.06
-#: Requests in flight at a rate are found to this share.
+#: What requests in flight grow to is met to this share.
 _NEAR: Final = 1e-4
 #: A replica's speed with so many requests in flight.
 Closed: TypeAlias = "Callable[[float], Speed]"
@@ -53,6 +54,8 @@ class Speed:
     source: str = "roofline"
     ttft_error: float = TTFT_ERROR
     tpot_error: float = TPOT_ERROR
+    #: What of the TTFT is a wait in a queue, where one is reckoned with.
+    wait: Wait = NO_WAIT
 
     @property
     def ttft_range(self) -> tuple[float, float]:
@@ -156,19 +159,34 @@ def _at_rate(load: Load, rate: float, most: float, closed: Closed) -> Speed:
             f"rate: {rate:g} requests/s are more than one replica does, {highest:.2g}; it takes "
             f"{int(rate / highest) + 1} replicas"
         )
-    low, high = 1e-6, most
-    while high - low > _NEAR * high:
-        middle = (low + high) / 2
-        low, high = (middle, high) if _flow(middle, closed) < rate else (low, middle)
-    found = closed(max(1.0, high))
+    number = growing(rate, most, lambda in_flight: _flow(in_flight, closed))
+    found = closed(max(1.0, number))
     return replace(
         found,
         requests_per_second=rate,
         output_tokens_per_second=rate * load.output_tokens,
         prompt_tokens_per_second=rate * load.prompt_tokens,
-        concurrency=high,
-        running=high,
+        concurrency=number,
+        running=number,
     )
+
+
+def growing(wanted: float, most: float, grows: Callable[[float], float]) -> float:
+    """The requests in flight, up to ``most``, with which what grows with them, from nothing, is as much as wanted."""
+    low, below, high, above = 0.0, 0.0, most, grows(most)
+    if above <= wanted:
+        return most
+    while high - low > _NEAR**2 * high:
+        # On the straight line between both ends, but not next to one of them, as the line may be bent.
+        middle = low + (high - low) * min(0.9, max(0.1, (wanted - below) / (above - below)))
+        found = grows(middle)
+        if abs(found - wanted) <= _NEAR * wanted:
+            return middle
+        if found < wanted:
+            low, below = middle, found
+        else:
+            high, above = middle, found
+    return high
 
 
 def _flow(in_flight: float, closed: Closed) -> float:

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pytest_llmdbench.capacity.calibration import Compared
-from pytest_llmdbench.capacity.candidate import Candidate
+from pytest_llmdbench.capacity.candidate import HEADROOM, Candidate
 from pytest_llmdbench.capacity.configuration import Configuration, newer_than_known
-from pytest_llmdbench.capacity.explore import HEADROOM, Exploration
+from pytest_llmdbench.capacity.explore import Exploration
 from pytest_llmdbench.capacity.lengths import Spread
 from pytest_llmdbench.capacity.nodes import ASSUMED, placed
 from pytest_llmdbench.capacity.preflight import Finding
 from pytest_llmdbench.capacity.ranking import by_cost, pareto
 from pytest_llmdbench.capacity.speed import Speed
+from pytest_llmdbench.capacity.split import TOLD
 from pytest_llmdbench.capacity.started import Started
 from pytest_llmdbench.capacity.validation import Validation
 from pytest_llmdbench.errors import counted
@@ -68,7 +69,8 @@ def exploration_lines(found: Exploration, top: int) -> Iterator[str]:
     asked = found.asked
     load = f"prompts of {_lengths(asked.load.prompt, asked.load.prompt_tokens)} and answers of "
     load += f"{_lengths(asked.load.output, asked.load.output_tokens)} tokens"
-    able = f"{len(found.best)} of {counted(found.engines, 'engine')} can do what is asked for"
+    able = f"{len(found.best) - found.splits} of {counted(found.engines, 'engine')} can do what is asked for"
+    able += f", and {counted(found.splits, 'split')} into prefill and decode" if found.splits else ""
     yield f"{asked.model.name}, {load}: {able}"
     if found.best:
         yield ""
@@ -106,6 +108,8 @@ def _best(found: Exploration, shown: Sequence[Candidate]) -> Iterator[str]:
     yield from (f"  {one.label}: {placed(one.config)}" for one in ways.values())
     if ways:
         yield f"  {ASSUMED}"
+    if any(one.prefill for one in shown):
+        yield from (f"  {line}" for line in TOLD)
 
 
 def _lengths(spread: Spread, mean: float) -> str:
@@ -144,7 +148,7 @@ def _table(shown: Sequence[Candidate], front: set[int]) -> Iterator[str]:
         star = " *" if id(one) in front else ""
         speed = one.speed
         times = (f"{speed.ttft * 1e3:.0f}", f"{speed.tpot * 1e3:.1f}", f"{one.per_gpu:.0f}")
-        rows.append((f"{one.replicas} x ({one.label}){star}", str(one.concurrency), *times, str(one.gpus), *money))
+        rows.append((f"{one.deployment}{star}", str(one.concurrency), *times, str(one.gpus), *money))
     currency = next((one.cost.price.currency for one in shown if one.cost), "USD")
     if currency != "USD":
         # A price that was given has no currency.

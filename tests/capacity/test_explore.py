@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from pytest_llmdbench.capacity.asked import Asked
-from pytest_llmdbench.capacity.candidate import Candidate
+from pytest_llmdbench.capacity.candidate import HEADROOM, Candidate
 from pytest_llmdbench.capacity.cost import price_of_gpu
 from pytest_llmdbench.capacity.expected import met
-from pytest_llmdbench.capacity.explore import HEADROOM, Exploration, explore
+from pytest_llmdbench.capacity.explore import Exploration, explore
 from pytest_llmdbench.capacity.gpus import find_gpu
 from pytest_llmdbench.capacity.load import Load
 from pytest_llmdbench.capacity.models import find_model
@@ -106,9 +106,8 @@ def full(one: Candidate, want: Asked) -> float:
 
 @pytest.mark.parametrize("slo", [(), ("tpot.p90 <= 25ms",), ("ttft.p90 <= 500ms",)])
 def test_replicas_for_a_rate_have_something_to_spare_and_not_much(slo: tuple[str, ...]) -> None:
-    want = asked(
-        "Qwen/Qwen3-8B", rate=60.0, objectives=parse_objectives(slo, "test"), gpus=[find_gpu("H100")], most_gpus=1
-    )
+    made = asked("Qwen/Qwen3-8B", rate=60.0, objectives=parse_objectives(slo, "test"), gpus=[find_gpu("H100")])
+    want = replace(made, most_gpus=1, splits=False)
     (best,) = explore(want).best
     carried = HEADROOM * full(best, want)
     # The batch that just meets the SLO is found to a twentieth.
@@ -125,7 +124,7 @@ def test_a_rate_does_not_make_the_batch_small() -> None:
 
 def test_where_nothing_else_bounds_the_load_the_batch_does() -> None:
     slo = parse_objectives(["tpot.p90 <= 15ms"], "test")
-    want = asked("Qwen/Qwen3-8B", rate=None, objectives=slo, gpus=[find_gpu("H100")], most_gpus=1)
+    want = asked("Qwen/Qwen3-8B", rate=None, objectives=slo, gpus=[find_gpu("H100")], most_gpus=1, splits=False)
     (best,) = explore(want).best
     assert best.config.max_num_seqs == best.concurrency
     (unbound,) = explore(replace(want, objectives=())).best
@@ -134,7 +133,7 @@ def test_where_nothing_else_bounds_the_load_the_batch_does() -> None:
 
 
 def test_speeds_are_those_at_the_share_of_the_rate_that_a_replica_has() -> None:
-    want = asked(rate=40.0, gpus=[find_gpu("H100")])
+    want = asked(rate=40.0, gpus=[find_gpu("H100")], splits=False)
     for one in explore(want).best:
         assert one.speed == speed(one.config, replace(LOAD, concurrency=None, rate=40 / one.replicas))
 
@@ -169,7 +168,7 @@ def test_latent_attention_is_also_tried_with_data_parallel_copies() -> None:
 @pytest.mark.parametrize("gpu", ["H100", "MI300X", "L4", "A100-40GB"])
 @pytest.mark.parametrize("small", [False, True])
 def test_a_recommendation_is_a_scenario_that_can_be_run_as_it_is(gpu: str, *, small: bool) -> None:
-    want = asked("Qwen/Qwen3-8B", gpus=[find_gpu(gpu)], small_types=small)
+    want = asked("Qwen/Qwen3-8B", gpus=[find_gpu(gpu)], small_types=small, splits=False)
     best = explore(want).best[0]
     scenario = as_scenario(scenario_of(best, want))
     assert scenario.model.name == "Qwen/Qwen3-8B"

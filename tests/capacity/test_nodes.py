@@ -29,7 +29,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def search(model: str, gpu: str, **changes: Any) -> Asked:
-    return replace(Asked(find_model(model), LOAD, gpus=[find_gpu(gpu)], rate=5.0), **changes)
+    return replace(Asked(find_model(model), LOAD, gpus=[find_gpu(gpu)], rate=5.0, splits=False), **changes)
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ LOAD = Load(1000, 500, concurrency=1)
 
 
 def search(model: str, gpu: str) -> Asked:
-    return Asked(find_model(model), LOAD, gpus=[find_gpu(gpu)], rate=5.0)
+    return Asked(find_model(model), LOAD, gpus=[find_gpu(gpu)], rate=5.0, splits=False)
 
 
 def ways(model: str, gpu: str) -> set[tuple[int, int, int, bool]]:

@@ -18,6 +18,7 @@ from pytest_llmdbench.capacity.models import find_model
 from pytest_llmdbench.capacity.speed import speed
 from pytest_llmdbench.capacity.validation import validate
 from tests.capacity.measured import Errors, rows, started, timed
+from tests.capacity.test_split_measured import estimated
 
 pytestmark = pytest.mark.performance
 
@@ -78,3 +79,11 @@ def test_an_answer_is_there_at_once(capsys: pytest.CaptureFixture[str]) -> None:
             searched = time.process_time() - began
             tried = f"{found.engines} engines, {len(found.meeting) + len(found.missing)} points"
             print(f"a recommendation over all GPUs for {name}, {tried}: {searched:.2f} CPU-s (goal 5 s)")
+
+
+def test_prefill_and_decode_apart_against_what_was_timed(capsys: pytest.CaptureFixture[str]) -> None:
+    found = [(estimated(row), row) for row in rows("split.csv")]
+    with capsys.disabled():
+        print(f"\nprefill and decode apart, {len(found)} rows")
+        print(f"  TPOT {Errors.of((got.tpot, float(row['tpot_ms']) / 1e3) for got, row in found)}")
+        print(f"  TTFT {Errors.of((got.ttft, float(row['ttft_ms']) / 1e3) for got, row in found)}")
