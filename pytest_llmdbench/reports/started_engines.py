@@ -58,7 +58,7 @@ def start_lines(starts: Sequence[StackStart], *, verbose: bool = False) -> Itera
         for engine in one.engines:
             yield f"stack {one.stack}, {started_line(engine)}"
             if verbose:
-                yield f"  {engine.name}{_corrected(engine)}"
+                yield f"  {engine.name}{_more(engine)}"
                 yield from comparison_lines(engine.compared)
 
 
@@ -72,7 +72,7 @@ def start_tables(starts: Sequence[StackStart]) -> list[dict[str, Any]]:
     for one in starts:
         for engine in one.engines:
             rows = [[f"{each.name}, {each.unit}", *comparison_cells(each)] for each in engine.compared]
-            title = f"stack {one.stack}, {engine.role}: {engine.name}{_corrected(engine)}"
+            title = f"stack {one.stack}, {engine.role}: {engine.name}{_more(engine)}"
             tables.append({"title": title, "rows": rows})
     return tables
 
@@ -90,7 +90,8 @@ def store_lines(starts: Sequence[StackStart]) -> Iterator[str]:
             yield f"nothing was stored of stack {one.stack}: {error}"
 
 
-def _corrected(engine: Started) -> str:
-    """What of the estimate is not by the formulas."""
+def _more(engine: Started) -> str:
+    """How its GPU is known, and what of the estimate is not by the formulas."""
     by = engine.correction_gib
-    return f"; estimated with the {by:+.2f} GiB that an earlier start showed" if by else ""
+    known = f"; its GPU is known {engine.gpu_known}" if engine.gpu_known else ""
+    return known + (f"; estimated with the {by:+.2f} GiB that an earlier start showed" if by else "")

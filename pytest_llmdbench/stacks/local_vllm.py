@@ -10,12 +10,15 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+from pytest_llmdbench.capacity.models import find_model
+from pytest_llmdbench.capacity.processors import SPACE, Fit, fit, trouble
 from pytest_llmdbench.declared.engine import Vllm
 from pytest_llmdbench.declared.scenario import Scenario
-from pytest_llmdbench.errors import HarnessError, StandupError
+from pytest_llmdbench.errors import DeclarationError, HarnessError, StandupError
 from pytest_llmdbench.harnesses.nop import LOGS, STANDUP
 from pytest_llmdbench.harnesses.tokenizer import simulator_tokenizer
 from pytest_llmdbench.harnesses.vllm_environment import VllmEnvironment
@@ -24,6 +27,7 @@ from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.engine_words import last_words, under_way
 from pytest_llmdbench.stacks.http import Server, ServerError, ready_trouble
 from pytest_llmdbench.stacks.kubernetes.interruptible import interruptibly
+from pytest_llmdbench.stacks.machine_memory import machine_memory
 from pytest_llmdbench.stacks.processes import end, start
 from pytest_llmdbench.stacks.scrape_http import from_here
 from pytest_llmdbench.stacks.spec import Endpoint, StackSpec
@@ -41,6 +45,8 @@ LOOK_S: Final = 0.5
 EVERY_S: Final = 5.0
 #: What it is given to end by itself, in seconds.
 GRACE_S: Final = 15.0
+#: Seconds for which an engine that ends, an earlier stack of this run for one, may still hold memory.
+FREED_S: Final = 20.0
 _HOST: Final = "127.0.0.1"
 
 
@@ -68,8 +74,9 @@ class LocalVllm:
         """Install vLLM if it is not there yet, start it, and return when it has answered a completion.
 
         Raises:
-            StandupError: with the last that it said, and where its log is; or why vLLM cannot be had.
+            StandupError: with the last that it said, and where its log is; or why vLLM cannot be had, or cannot start.
         """
+        self._check()
         try:
             interruptibly(lambda: self._environment.prepare(self._say), self._interrupted, f"stack {self._key}")
         except HarnessError as error:
@@ -129,17 +136,50 @@ class LocalVllm:
             end(self._process, GRACE_S)
         self._folder.cleanup()
 
-    def _command(self, port: int) -> list[str]:
-        said = self._scenario.role("pods").vllm.model_dump(exclude_unset=True)
-        folder = Path(self._name).expanduser()
-        model = str(folder.absolute()) if folder.is_dir() else self._name
+    def _check(self) -> None:
+        """Refuse what has no room in this machine's memory before minutes are spent on it."""
+        try:
+            found = self._fit()
+        except DeclarationError as error:
+            raise StandupError(f"stack {self._key}: {error}") from error
+        if found is None:
+            return
+        until = time.monotonic() + FREED_S
+        memory = machine_memory()
+        while found.needed > memory.available and found.needed <= memory.total and time.monotonic() < until:
+            if self._interrupted.wait(LOOK_S):
+                raise StandupError(f"stack {self._key}: the run ended before it was up")
+            memory = machine_memory()
+        if wrong := trouble(found, memory):
+            raise StandupError(f"stack {self._key} cannot start on this machine: {wrong}")
+        self._say(f"stack {self._key}: {found.text}")
+
+    def _fit(self) -> Fit | None:
+        """What the engine takes of the memory; None where too little is known. Raises DeclarationError."""
+        pods, flags = self._scenario.role("pods"), self._flags()
+        try:
+            model = replace(find_model(self._model(), flags.quantization), name=self._name)
+        except DeclarationError:  # vLLM may know it
+            return None
+        return fit(model, flags, pods, self._variables()[SPACE], self._environment.version)
+
+    def _model(self) -> str:
+        """What vLLM is told to serve: a folder, that of a tiny model for one, or a name of the hub."""
         if self._name.startswith(OURS):
-            model = str(write_tiny_model(Path(self._folder.name) / "model"))
-            said = {"load_format": LOAD_FORMAT} | said
-        flags = Vllm.model_validate(ON_PROCESSORS.model_dump(exclude_unset=True) | said)
+            return str(write_tiny_model(Path(self._folder.name) / "model"))
+        folder = Path(self._name).expanduser()
+        return str(folder.absolute()) if folder.is_dir() else self._name
+
+    def _flags(self) -> Vllm:
+        """The scenario's flags on top of what holds on processors."""
+        said = self._scenario.role("pods").vllm.model_dump(exclude_unset=True)
+        ours = {"load_format": LOAD_FORMAT} if self._name.startswith(OURS) else {}
+        return Vllm.model_validate(ON_PROCESSORS.model_dump(exclude_unset=True) | ours | said)
+
+    def _command(self, port: int) -> list[str]:
         return [
-            *(str(self._environment.program("vllm")), "serve", model, "--served-model-name", self._name),
-            *("--host", _HOST, "--port", str(port), "--disable-uvicorn-access-log", *flags.args()),
+            *(str(self._environment.program("vllm")), "serve", self._model(), "--served-model-name", self._name),
+            *("--host", _HOST, "--port", str(port), "--disable-uvicorn-access-log", *self._flags().args()),
         ]
 
     def _variables(self) -> dict[str, str]:
@@ -148,7 +188,7 @@ class LocalVllm:
             **self._environment.variables,
             # Its development mode alone can forget the prefix cache.
             "VLLM_SERVER_DEV_MODE": "1",
-            "VLLM_CPU_KVCACHE_SPACE": CACHE_GIB,
+            SPACE: CACHE_GIB,
             **({"HF_HUB_OFFLINE": "1"} if local else {}),
             **self._scenario.role("pods").env,
         }

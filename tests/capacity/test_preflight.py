@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from pytest_llmdbench.capacity.preflight import Finding, check_scenario
+from pytest_llmdbench.capacity.products import Product
 from pytest_llmdbench.declared.layers import Layers
 from pytest_llmdbench.declared.places import shipped_root
 from pytest_llmdbench.declared.scenario import Scenario
@@ -70,6 +71,32 @@ def test_too_few_gpus_for_the_parallelism_are_fatal() -> None:
     assert "takes 4 GPUs, and a pod has 2" in found.text
 
 
+def test_a_scenario_that_names_no_gpu_is_judged_on_the_one_that_its_nodes_have() -> None:
+    data = {"deploy": "standalone", "model": {"name": "meta-llama/Llama-3.3-70B-Instruct"}}
+    known = {"pods": Product("NVIDIA-H100-80GB-HBM3", "by the label nvidia.com/gpu.product of all nodes")}
+    (found,) = check_scenario(Scenario.model_validate(data), known)  # type: ignore[arg-type]
+    assert found.fatal
+    assert "(pods; its GPU by the label nvidia.com/gpu.product of all nodes) will not start" in found.text
+    assert "vllm.tensor_parallel_size: 4" in found.text
+
+
+def test_free_arguments_count_as_the_keys_do_and_the_last_of_a_flag_holds() -> None:
+    arguments = ["--max-model-len", "8k", "--max_num_seqs=16", "-tp", "2"]
+    (found,) = check(
+        vllm={"tensor_parallel_size": 1, "max_model_len": 40_000, "extra_args": arguments}, pods={"gpus": 2}
+    )
+    config = found.validation.config
+    assert (config.max_model_len, config.max_num_seqs, config.tensor_parallel_size) == (8000, 16, 2)
+
+
+def test_a_flag_that_may_change_what_fits_and_is_not_counted_makes_it_uncertain_and_is_named() -> None:
+    (found,) = check(vllm={"max_model_len": 4096, "extra_args": ["--enable-lora", "--port=9"]})
+    assert found.validation.verdict == "uncertain"
+    assert "--enable-lora" in found.text
+    assert "--port" not in found.text
+    assert not found.fatal
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -80,7 +107,6 @@ def test_too_few_gpus_for_the_parallelism_are_fatal() -> None:
         {"deploy": "local", "accelerator": {}},
         {"vllm": {"quantization": "acme"}},
         {"vllm": {"dtype": "acme"}},
-        {"vllm": {"extra_args": ["--cpu-offload-gb=40"]}, "model": {"name": "meta-llama/Llama-3.1-405B"}},
         {"pods": {"env": {"VLLM_ALLOW_LONG_MAX_MODEL_LEN": "1"}}, "vllm": {"max_model_len": 900_000}},
     ],
 )

@@ -9,10 +9,11 @@ import pytest
 
 from pytest_llmdbench.capacity.configuration import Configuration
 from pytest_llmdbench.capacity.gpus import find_gpu, known_gpus
+from pytest_llmdbench.capacity.kv_cache import states_bytes
 from pytest_llmdbench.capacity.load import Load
 from pytest_llmdbench.capacity.memory import memory
 from pytest_llmdbench.capacity.models import find_model
-from pytest_llmdbench.capacity.roofline import Roofline
+from pytest_llmdbench.capacity.roofline import BANDWIDTH, Roofline
 from pytest_llmdbench.capacity.speed import FRONT_S, TOKENIZE_S, saturated, speed
 from pytest_llmdbench.errors import DeclarationError
 from tests.capacity.measured import Errors, timed
@@ -146,3 +147,14 @@ def test_a_load_that_nobody_can_mean_is_refused_in_a_sentence(load: dict[str, An
 def test_a_load_longer_than_the_engine_takes_is_refused() -> None:
     with pytest.raises(DeclarationError, match="max_model_len"):
         speed(engine(), Load(8000, 1000, concurrency=1))
+
+
+def test_a_step_reads_and_writes_the_state_of_each_sequence() -> None:
+    line = Roofline(engine("ibm-granite/granite-4.0-h-tiny"))
+    # 36 layers of 48 heads, 64 x 128 numbers each, and three columns of the convolution, 2 bytes a number.
+    state = 36 * 2 * (48 * 64 * 128 + 3 * (48 * 64 + 2 * 128))
+    assert states_bytes(line.config) == state
+    bandwidth = line.config.gpu.bandwidth * BANDWIDTH
+    read = line.weights_read(8), line.weights_read(64)
+    slower = line.decode_s(64, 1) - line.decode_s(8, 1) - (read[1] - read[0]) / bandwidth
+    assert slower == pytest.approx(56 * (2 * state + line.kv_token_bytes) / bandwidth)

@@ -20,7 +20,15 @@ from pytest_llmdbench.capacity.corrections import default_file
 from pytest_llmdbench.capacity.engines import engines
 from pytest_llmdbench.capacity.main import main
 from pytest_llmdbench.capacity.preflight import check_scenario
-from pytest_llmdbench.capacity.started import Started, facts_of_start, read_started, store_started
+from pytest_llmdbench.capacity.products import Product
+from pytest_llmdbench.capacity.started import (
+    Started,
+    facts_of_start,
+    products_of_start,
+    read_started,
+    store_started,
+    without_gpu,
+)
 from pytest_llmdbench.capacity.texts import started_line
 from pytest_llmdbench.declared.scenario import Scenario
 from tests.capacity.made_up_log import made_up_log
@@ -124,6 +132,79 @@ def test_an_engine_of_which_too_little_is_known_is_left_out(
     tmp_path: Path, file: Path, changes: dict[str, Any]
 ) -> None:
     assert started(tmp_path, file, **changes) == []
+
+
+PAIR = {"deploy": "modelservice", "prefill": {"replicas": 1}, "accelerator": {}}
+H100 = Product("NVIDIA-H100-80GB-HBM3", "by the label nvidia.com/gpu.product of its node")
+
+
+def pair_of_logs(folder: Path, device: str | None = None) -> dict[str, str]:
+    """Made-up logs of a prefill and a decode engine."""
+    for role in ("decode", "prefill"):
+        (folder / f"{role}.log").write_text(made_up_log(device=device), encoding="utf-8")
+    return {role: str(folder / f"{role}.log") for role in ("decode", "prefill")}
+
+
+def test_where_the_scenario_names_no_gpu_each_role_is_compared_on_that_of_its_node(tmp_path: Path, file: Path) -> None:
+    pair, logs = scenario(**PAIR), pair_of_logs(tmp_path)
+    found = products_of_start(pair, logs, {"decode": H100, "prefill": Product("NVIDIA-H200", "by its node")})
+    decode, prefill = read_started(json.loads(json.dumps(facts_of_start(pair, logs, file, found))))
+    assert (decode.gpu, decode.gpu_known) == ("H100-SXM-80GB", H100.source)
+    assert (prefill.gpu, prefill.gpu_known) == ("H200-SXM-141GB", "by its node")
+    # The made-up figures are those of an H100.
+    assert next(one.error for one in decode.compared if one.name == "KV cache") == pytest.approx(0, abs=0.01)
+    assert without_gpu(pair, logs, found) == []
+
+
+def test_a_gpu_that_no_node_tells_is_that_which_the_made_up_log_names(tmp_path: Path, file: Path) -> None:
+    pair, logs = scenario(**PAIR), pair_of_logs(tmp_path, "NVIDIA_L40S")
+    found = products_of_start(pair, logs, {"decode": H100})
+    decode, prefill = read_started(facts_of_start(pair, logs, file, found))
+    assert (decode.gpu, prefill.gpu, prefill.gpu_known) == ("H100-SXM-80GB", "L40S", "by its own log")
+
+
+def test_a_slice_that_a_label_names_is_not_taken_for_the_gpu_of_the_made_up_log(tmp_path: Path, file: Path) -> None:
+    pair, logs = scenario(**PAIR), pair_of_logs(tmp_path, "NVIDIA_H100_80GB_HBM3")
+    slices = dict.fromkeys(("decode", "prefill"), Product("NVIDIA-H100-80GB-HBM3-MIG-1g.10gb", "by its node"))
+    found = products_of_start(pair, logs, slices)  # type: ignore[arg-type]
+    assert facts_of_start(pair, logs, file, found) == {}
+    assert without_gpu(pair, logs, found) == []
+
+
+def test_a_gpu_that_the_scenario_names_is_believed_whatever_its_made_up_log_says(tmp_path: Path, file: Path) -> None:
+    logs = pair_of_logs(tmp_path, "NVIDIA_L40S")
+    named = scenario(deploy="modelservice")
+    assert products_of_start(named, logs, {}) == {}
+    (decode,) = read_started(facts_of_start(named, logs, file, {"decode": Product("NVIDIA-L4", "by its node")}))
+    assert (decode.gpu, decode.gpu_known) == ("H100-SXM-80GB", "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({}, ["decode", "prefill"]),
+        ({"model": {"name": "acme/secret-9000B"}}, []),
+        ({"accelerator": {"resource": "gpu.intel.com/i915"}}, []),
+        ({"accelerator": {"product": "ACME-1000"}}, []),
+        ({"pods": {"gpus": 0}}, []),
+    ],
+)
+def test_roles_of_which_the_gpu_alone_is_not_known_are_named(
+    tmp_path: Path, changes: dict[str, Any], named: list[str]
+) -> None:
+    logs = pair_of_logs(tmp_path)
+    assert without_gpu(scenario(**PAIR | changes), logs, {}) == named
+    (tmp_path / "prefill.log").write_text("hello\n", encoding="utf-8")
+    assert without_gpu(scenario(**PAIR | changes), logs, {}) == named[:1]
+
+
+def test_what_a_start_showed_is_kept_for_the_gpu_that_it_was_found_on(tmp_path: Path, file: Path) -> None:
+    logs = {"server": pair_of_logs(tmp_path)["decode"]}
+    unnamed = scenario(accelerator={})
+    found = read_started(facts_of_start(unnamed, logs, file, {"pods": H100}))
+    (line,) = store_started(unnamed, found, file)
+    assert "H100-SXM-80GB" in line
+    assert " | H100-SXM-80GB | " in next(iter(json.loads(file.read_text())))
 
 
 def test_a_log_that_is_not_there_or_says_nothing_is_left_out(tmp_path: Path, file: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pytest_llmdbench.declared.cluster import Accelerator
-from pytest_llmdbench.stacks.kubernetes.gpus import Room, fits, rooms
+from pytest_llmdbench.stacks.kubernetes.gpus import Room, common_product, fits, rooms
 
 H100 = "NVIDIA-H100-80GB-HBM3"
 
@@ -68,3 +68,23 @@ def test_what_would_fit_an_empty_cluster_is_told_from_what_never_fits() -> None:
     assert not fits(busy, [8])
     assert fits(busy, [8], whole=True)
     assert not fits(busy, [9], whole=True)
+
+
+def test_nodes_that_could_hold_a_pod_tell_its_gpu_only_where_all_have_the_same() -> None:
+    nodes = [node("a", 8), node("b", 8), node("small", 1, "NVIDIA-L4"), node("off", 8, "NVIDIA-B200", cordoned=True)]
+    found = common_product(nodes, Accelerator(), {}, 4)
+    assert found is not None
+    assert (found.name, found.source) == (H100, "by the label nvidia.com/gpu.product of all nodes that could hold it")
+    assert common_product(nodes, Accelerator(), {}, 1) is None
+    unsaid = node("c", 8)
+    del unsaid["metadata"]["labels"]["nvidia.com/gpu.product"]
+    assert common_product([*nodes, unsaid], Accelerator(), {}, 4) is None
+    assert common_product(nodes, Accelerator(), {"pool": "none"}, 4) is None
+
+
+def test_nodes_that_are_busy_now_count_among_those_that_could_hold_a_pod() -> None:
+    nodes = [node("a", 8), node("b", 8, "NVIDIA-B200", labels={"pool": "new"})]
+    assert common_product(nodes, Accelerator(), {}, 8) is None
+    found = common_product(nodes, Accelerator(), {"pool": "new"}, 8)
+    assert found is not None
+    assert found.name == "NVIDIA-B200"

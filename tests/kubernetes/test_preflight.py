@@ -60,6 +60,15 @@ def test_an_engine_that_cannot_start_is_named_with_what_mends_it(cluster: Cluste
     assert "vllm.tensor_parallel_size: 4" in said
 
 
+def test_an_engine_that_cannot_start_on_the_gpu_that_all_nodes_have_is_named_as_well(cluster: Cluster) -> None:
+    labels = [node["metadata"]["labels"].get("nvidia.com/gpu.product") for node in cluster.objects("v1", "Node")]
+    if set(labels) != {"NVIDIA-H100-80GB-HBM3"}:
+        pytest.skip(f"the nodes of this cluster have {labels}")
+    said = problems(cluster, model={"name": "meta-llama/Llama-3.3-70B-Instruct"})
+    assert "(pods; its GPU by the label nvidia.com/gpu.product of all nodes that could hold it) will not start" in said
+    assert "vllm.tensor_parallel_size: 4" in said
+
+
 def test_everything_that_is_wrong_is_listed_at_once(cluster: Cluster) -> None:
     said = problems(
         cluster,

@@ -100,6 +100,20 @@ def test_recorded_runs_tell_it_again_and_can_be_kept_with_a_made_up_log(
     assert corrections(tmp_path).is_file()
 
 
+def test_a_gpu_that_the_scenario_does_not_name_is_that_of_a_made_up_log_in_recorded_runs_as_well(
+    made_up: pytest.Pytester, tmp_path: Path
+) -> None:
+    scenario = made_up.path / "scenarios/h100.yaml"
+    scenario.write_text(scenario.read_text().replace("accelerator:", "huggingface: {}\n# accelerator:"))
+    (made_up.path / "engine.log").write_text(made_up_log(kv_gib=57.0, device="NVIDIA_H100_80GB_HBM3"))
+    assert len(LINE.findall(run(made_up, "-v"))) == 2
+    (made_up.path / "engine.log").unlink()
+    again = made_up.runpytest_subprocess("--llmd-from-results=llmdbench-results", "-v", STORE).stdout.str()
+    assert len(LINE.findall(again)) == 1
+    assert "on 1 x H100-SXM-80GB, vLLM 0.19.0; its GPU is known by its own log" in re.sub(r"\n +", " ", again)
+    assert "H100-SXM-80GB" in corrections(tmp_path).read_text()
+
+
 def test_stacks_of_whose_start_nothing_is_known_have_no_word_of_it(made_up: pytest.Pytester, tmp_path: Path) -> None:
     done = made_up.runpytest_subprocess("--scenario=one", STORE, "-v", "--html=r.html", "--self-contained-html")
     assert "stack one: up in" in done.stdout.str()

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from pytest_llmdbench.capacity.processors import MachineMemory
 from pytest_llmdbench.declared.scenario import Scenario
 from pytest_llmdbench.errors import HarnessError, StandupError
 from pytest_llmdbench.say import Say
@@ -40,6 +41,7 @@ os.execv({python!r}, [{python!r}, *simulator])
 class StandIn:
     """In the place of the environment with vLLM: its only program is the stand-in."""
 
+    version = "0.32.0"
     variables: Mapping[str, str] = {"PYTHONPATH": "", "VLLM_NO_USAGE_STATS": "1"}
 
     def __init__(self, folder: Path, before: str = "", prepare: Callable[[Say], None] = lambda say: None) -> None:
@@ -68,6 +70,11 @@ class Deployed:
         self._monkeypatch = monkeypatch
         self.made: list[LocalVllm] = []
         self.stand_in: StandIn
+        #: What is there of memory, from one look to the next; the last stays.
+        self.memory = [MachineMemory(64.0, 64.0)]
+        monkeypatch.setattr(
+            local_vllm, "machine_memory", lambda: self.memory.pop(0) if self.memory[1:] else self.memory[0]
+        )
 
     def __call__(self, before: str = "", *, prepare: Callable[[Say], None] | None = None, **scenario: Any) -> LocalVllm:
         self.stand_in = StandIn(self.folder / f"env-{len(self.made)}", before, prepare or (lambda say: None))
@@ -164,6 +171,57 @@ def test_it_is_reset_and_asked_through_no_proxy_with_a_stand_in_for_vllm(
     deployment.reset()
     assert deployment.trouble() is None
     assert deployment.observe() == {}
+
+
+def never_installed(say: Say) -> None:
+    raise AssertionError("what cannot start was installed")
+
+
+def test_what_has_no_room_in_the_machine_is_refused_before_anything_is_installed(deployed: Deployed) -> None:
+    deployed.memory = [MachineMemory(3.0, 3.5)]
+    model = {"name": "meta-llama/Llama-3.2-1B-Instruct"}
+    with pytest.raises(StandupError) as raised:
+        deployed(prepare=never_installed, model=model, vllm={"max_model_len": 4096}).up()
+    assert str(raised.value).startswith(
+        "stack cpu cannot start on this machine: meta-llama/Llama-3.2-1B-Instruct needs 4.6 GiB of memory, and of 3.5 "
+        "here 3.0 are free: weights 2.3, KV cache 1 (VLLM_CPU_KVCACHE_SPACE), vLLM itself 1.3. Set model.name to "
+    )
+
+
+def test_a_request_that_the_kv_cache_cannot_hold_is_refused_before_anything_is_installed(deployed: Deployed) -> None:
+    with pytest.raises(
+        StandupError, match=r"Set vllm\.max_model_len: 32736 .*; or pods\.env\.VLLM_CPU_KVCACHE_SPACE: 5"
+    ):
+        deployed(prepare=never_installed, model={"name": "meta-llama/Llama-3.2-1B-Instruct"}).up()
+
+
+def test_a_space_that_vllm_does_not_take_is_refused(deployed: Deployed) -> None:
+    with pytest.raises(StandupError, match=r"stack cpu: pods\.env\.VLLM_CPU_KVCACHE_SPACE: '0\.5' is no whole number"):
+        deployed(prepare=never_installed, pods={"env": {"VLLM_CPU_KVCACHE_SPACE": "0.5"}}).up()
+
+
+def test_memory_that_an_earlier_engine_gives_back_is_waited_for_with_a_stand_in_for_vllm(deployed: Deployed) -> None:
+    deployed.memory = [MachineMemory(1.0, 64.0), MachineMemory(1.0, 64.0), MachineMemory(64.0, 64.0)]
+    deployed().up()
+    assert len(deployed.memory) == 1
+    assert (
+        deployed.lines[0] == "stack cpu: about 0.0 GiB of weights and 1 GiB of KV cache, which holds 2,097,152 tokens: "
+        "64.0 requests of 32,768"
+    )
+
+
+def test_a_wait_for_memory_can_be_cut_short(deployed: Deployed) -> None:
+    deployed.memory = [MachineMemory(1.0, 64.0)]
+    deployment = deployed(prepare=never_installed)
+    deployment.interrupt()
+    with pytest.raises(StandupError, match="the run ended before it was up"):
+        deployment.up()
+
+
+def test_a_model_that_nobody_here_knows_is_left_to_vllm_with_a_stand_in_for_it(deployed: Deployed) -> None:
+    deployed.memory = [MachineMemory(1.0, 1.0)]
+    deployed(model={"name": "acme/secret-9000B"}).up()
+    assert not any("KV cache" in line for line in deployed.lines)
 
 
 def test_an_engine_that_dies_at_its_start_is_told_with_its_error_and_its_log_by_a_stand_in_for_vllm(

@@ -18,6 +18,7 @@ from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.kubernetes import diagnose, startup_logs
 from pytest_llmdbench.stacks.kubernetes.anchor import Anchor
 from pytest_llmdbench.stacks.kubernetes.anchor_job import Bounds, Image
+from pytest_llmdbench.stacks.kubernetes.check import check
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster, ClusterError
 from pytest_llmdbench.stacks.kubernetes.facts import facts
 from pytest_llmdbench.stacks.kubernetes.kept import FINGERPRINT, end_loads, fingerprint, of_stack, records, sweep
@@ -63,7 +64,7 @@ class KubernetesDeployment:
             stack.wait_for_anchor(deadline)
             if kept is None:
                 stack.create(deadline)
-            stack.check(deadline)
+            check(stack, deadline)
             if kept is None:
                 cluster.apply(stack.record.manifest(stack.names))
             self._watchman = Watchman(cluster, stack.rendered.expected)
@@ -186,8 +187,11 @@ class KubernetesDeployment:
         if self._scenario.engine.kind != "vllm":
             return {STANDUP: standup_s}
         folder = self._session.wishes.folder / "startup" / stack.names.stack
-        logs = startup_logs.save(stack.cluster, stack.rendered, folder, self._say)
-        return {STANDUP: standup_s, LOGS: logs, **startup_logs.compared(self._key, self._scenario, logs, self._say)}
+        kept = startup_logs.save(stack.cluster, stack.rendered, folder, self._say)
+        nodes = startup_logs.products(stack.cluster, self._scenario, kept)
+        logs = {role: one.file for role, one in kept.items()}
+        compared = startup_logs.compared(self._key, self._scenario, logs, self._say, nodes)
+        return {STANDUP: standup_s, LOGS: logs, **compared}
 
     def _endpoint(self, stack: LiveStack, start: Mapping[str, Any]) -> Endpoint:
         from pytest_llmdbench.stacks.kubernetes.load_site import LoadSite

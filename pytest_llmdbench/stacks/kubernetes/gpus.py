@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pytest_llmdbench.capacity.products import Product, product_of_node
 from pytest_llmdbench.declared.cluster import Accelerator
 
 
@@ -54,6 +55,16 @@ def fits(rooms: Sequence[Room], sizes: Iterable[int], *, whole: bool = False) ->
         free[best] -= size
         free.sort(reverse=True)
     return True
+
+
+def common_product(
+    nodes: Sequence[Mapping[str, Any]], accelerator: Accelerator, selector: Mapping[str, str], size: int
+) -> Product | None:
+    """The GPU of all nodes that could hold a pod of so many; None where they differ, or one of them does not say."""
+    able = {room.node for room in rooms(nodes, (), accelerator, selector) if room.total >= size}
+    labels = (node["metadata"].get("labels") or {} for node in nodes if node["metadata"]["name"] in able)
+    found = {product_of_node(one, accelerator, "all nodes that could hold it") for one in labels}
+    return found.pop() if len(found) == 1 else None
 
 
 def _asked(pod: Mapping[str, Any], resource: str) -> int:

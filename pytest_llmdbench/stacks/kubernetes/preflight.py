@@ -8,12 +8,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from pytest_llmdbench.capacity.engines import Role, name_of, roles
 from pytest_llmdbench.capacity.preflight import check_scenario
+from pytest_llmdbench.capacity.products import Product, is_unnamed
 from pytest_llmdbench.declared.scenario import Scenario
 from pytest_llmdbench.errors import StandupError, counted
 from pytest_llmdbench.say import Say
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster, ClusterError
-from pytest_llmdbench.stacks.kubernetes.gpus import Room, fits, rooms
+from pytest_llmdbench.stacks.kubernetes.gpus import Room, common_product, fits, rooms
 from pytest_llmdbench.stacks.kubernetes.helm import Helm
 from pytest_llmdbench.stacks.kubernetes.rendered import Rendered
 
@@ -158,7 +160,26 @@ class Preflight:
 
     def _memory(self) -> list[str]:
         """Engines that will not start on their GPUs, where both are known."""
-        return [found.text for found in check_scenario(self.scenario) if found.fatal]
+        return [found.text for found in check_scenario(self.scenario, self._products()) if found.fatal]
+
+    def _products(self) -> dict[Role, Product]:
+        """The GPU of each role where the scenario names none, and all nodes that could hold its pods have the same."""
+        accelerator = self.scenario.accelerator
+        if self.scenario.engine.kind != "vllm" or not is_unnamed(accelerator):
+            return {}
+        try:
+            nodes = self.cluster.objects("v1", "Node")
+        except ClusterError as error:
+            if error.status == 403:
+                return {}
+            raise
+        sizes = {pods.role: pods.gpus for pods in self.rendered.expected}
+        found = {
+            role: common_product(nodes, accelerator, self.scenario.role(role).node_selector, size)
+            for role in roles(self.scenario)
+            if (size := sizes.get(name_of(role)))
+        }
+        return {role: product for role, product in found.items() if product}
 
     def _gpus(self, key: str) -> list[str]:
         sizes = [pods.gpus for pods in self.rendered.expected for _ in range(pods.count) if pods.gpus]
