@@ -26,6 +26,7 @@ from pytest_llmdbench.results.table_pieces import (
     numbers,
     open_table,
 )
+from pytest_llmdbench.results.whole_file import whole_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -44,14 +45,9 @@ def write_table(path: Path, requests: Iterable[tuple[int, Request]]) -> None:
 
     rows = iter(requests)
     schema = _schema()
-    temporary = path.with_name(f".{path.name}")
-    try:
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-            while piece := list(islice(rows, PIECE)):
-                writer.write_batch(_batch(piece, schema))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        while piece := list(islice(rows, PIECE)):
+            writer.write_batch(_batch(piece, schema))
 
 
 def pool_tables(path: Path, tables: Sequence[Path]) -> None:
@@ -60,21 +56,15 @@ def pool_tables(path: Path, tables: Sequence[Path]) -> None:
     import pyarrow.parquet as pq
 
     schema = _schema()
-    temporary = path.with_name(f".{path.name}")
-    try:
-        with pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
-            for number, table in enumerate(tables):
-                with open_table(table) as file:
-                    for batch in file.iter_batches(PIECE, use_threads=False):
-                        run = pa.array([number] * len(batch), schema.field("run").type)
-                        columns = [
-                            run if field.name == "run" else batch.column(field.name).cast(field.type)
-                            for field in schema
-                        ]
-                        writer.write_batch(pa.record_batch(columns, schema=schema))
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with whole_file(path) as temporary, pq.ParquetWriter(temporary, schema, compression="zstd") as writer:
+        for number, table in enumerate(tables):
+            with open_table(table) as file:
+                for batch in file.iter_batches(PIECE, use_threads=False):
+                    run = pa.array([number] * len(batch), schema.field("run").type)
+                    columns = [
+                        run if field.name == "run" else batch.column(field.name).cast(field.type) for field in schema
+                    ]
+                    writer.write_batch(pa.record_batch(columns, schema=schema))
 
 
 def _schema() -> pa.Schema:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -108,7 +109,12 @@ def judge_objective(
             judged = _by_percentile(objective, sample, confidence)
         elif objective.statistic == "mean" and objective.metric != "itl":
             judged = _by_mean(objective, sample, confidence)
-    return judged or _by_number(objective, result, alone=sample is None)
+    judged = judged or _by_number(objective, result, alone=sample is None)
+    of_requests = objective.percentile is not None or objective.statistic == "mean"
+    if sample is None or len(sample) or not of_requests or judged.outcome == "NOT REPORTED":
+        return judged
+    # All were sent while it was warming up: the number of the whole run says nothing of what came after.
+    return Judged(objective, "INCONCLUSIVE", basis="requests", requests=0)
 
 
 def value_of(objective: Objective, result: Result, sample: Sample | None) -> float | None:
@@ -118,11 +124,10 @@ def value_of(objective: Objective, result: Result, sample: Sample | None) -> flo
     if sample is not None and objective.parts:
         counts = sample.bad(dict(objective.parts))
         return None if counts is None else 1 - counts.bad / counts.number
-    if sample is not None and objective.metric != "itl" and objective.statistic:
-        values = sample.latencies(objective.metric)
-        if len(values) and objective.percentile is not None:
-            return float(np.quantile(values, objective.percentile / 100))
-        if len(values) and objective.statistic == "mean":
+    if sample is not None and objective.metric != "itl":
+        if objective.percentile is not None and len(values := sample.latencies(objective.metric)):
+            return float(np.quantile(values, objective.percentile / 100, overwrite_input=True))
+        if objective.statistic == "mean" and len(values := sample.latencies(objective.metric, objective.bound)):
             return float(np.mean(values))
     return measured(result, objective)
 
@@ -162,7 +167,8 @@ def _by_number(objective: Objective, result: Result, *, alone: bool) -> Judged:
     if value is None:
         return Judged(objective, "NOT REPORTED")
     # The run's own rate, or its slowest request, is a fact; a percentile says something of requests that were not sent.
-    basis: Basis = "reported" if alone and METRICS[objective.metric].form == "statistic" else "run"
+    statistic = METRICS[objective.metric].form == "statistic"
+    basis: Basis = "reported" if statistic and (alone or objective.percentile is not None) else "run"
     return Judged(objective, "PASS" if objective.bound.met_by(value) else "FAIL", value, basis=basis)
 
 
@@ -171,8 +177,7 @@ def _by_percentile(objective: Objective, sample: Sample, confidence: float) -> J
     if counts is None:
         return None
     caution = careful(counts.factor, sample.factor(objective.metric))
-    values = sample.latencies(objective.metric)
-    found = _quantile(objective, counts, caution, values, confidence)
+    found = _quantile(objective, counts, caution, sample.latencies(objective.metric), confidence)
     return _proven(objective, counts, caution, *found, confidence=confidence)
 
 
@@ -192,51 +197,60 @@ def _by_gaps(objective: Objective, sample: Sample, value: float | None, confiden
     found = sample.bad_gaps(objective.bound)
     if found is None:
         return None
-    counts, worth = found
-    return _proven(objective, counts, counts.factor, value, None, None, worth, confidence=confidence)
+    counts, caution = found
+    return _proven(objective, counts, caution, value, None, None, confidence=confidence)
 
 
 def _proven(
     objective: Objective, counts: Counts, caution: float, value: float | None, low: float | None, high: float | None,
-    worth: float | None = None, *, confidence: float,
+    *, confidence: float,
 ) -> Judged:  # fmt: skip
     allowed, factor = objective.allowed or 0.0, counts.factor
     outcome = proof(counts.bad, counts.number, allowed, factor=factor, caution=caution, confidence=confidence)
-    own = counts.number / caution if worth is None else worth
-    return Judged(objective, outcome, value, low, high, "requests", round(counts.number), own, counts.bad)
+    worth = counts.number / caution
+    return Judged(objective, outcome, value, low, high, "requests", round(counts.number), worth, counts.bad)
 
 
 def _quantile(
     objective: Objective, counts: Counts, caution: float, values: Any, confidence: float
 ) -> tuple[float | None, float | None, float | None]:
-    """The percentile and its interval, by the ranks that a binomial count leaves open; open ends are None.
+    """The percentile and its interval: all bounds that are neither proven missed nor proven met; open ends are None.
 
-    As in the proof requests count for less at the end that a PASS rests on.
+    It is the proof turned round, so that a bound is below the interval if and only if it is missed, and at its upper
+    end or above if and only if it is met. Requests without a latency are slower than all others.
     """
     import numpy as np
 
     if not len(values):
         return None, None, None
-    share = (objective.percentile or 0.0) / 100
-    number, whole = counts.number / caution, counts.number / counts.factor
-    low_rank = lower_bound(share * whole, whole, confidence)
-    high_rank = upper_bound(share * number, number, confidence)
-    # Few requests leave the upper end open: no value among them is surely above the percentile.
-    beyond = high_rank * number > number - 1
-    at = np.quantile(values, [low_rank, share, min(high_rank, 1.0)])
-    return float(at[1]), float(at[0]), None if beyond else float(at[2])
+    values.sort()
+    number, allowed = round(counts.number), objective.allowed or 0.0
+    missed = range(1, number + 1)
+    fewest = bisect_left(
+        missed, True, key=lambda bad: lower_bound(bad / counts.factor, number / counts.factor, confidence) > allowed
+    )
+    met = range(number + 1)
+    most = bisect_left(met, True, key=lambda bad: upper_bound(bad / caution, number / caution, confidence) > allowed)
+    # With as many requests over a bound as prove a miss, the slowest but so many is over it.
+    low = values[min(number - missed[fewest], len(values) - 1)] if fewest < len(missed) else None
+    high = values[number - most] if most and number - most < len(values) else None
+    value = np.quantile(values, (objective.percentile or 0.0) / 100)
+    return float(value), None if low is None else float(low), None if high is None else float(high)
 
 
 def _by_mean(objective: Objective, sample: Sample, confidence: float) -> Judged | None:
-    values = sample.latencies(objective.metric)
+    caution = careful(sample.factor(objective.metric))
+    values = sample.latencies(objective.metric, late=objective.bound)
     if not len(values):
         return None
-    mean, worth = float(values.mean()), len(values) / careful(sample.factor(objective.metric))
+    mean, worth = float(values.mean()), len(values) / caution
     if worth < 2:
         return Judged(objective, "INCONCLUSIVE", mean, basis="requests", requests=len(values), worth=worth)
     from scipy.stats import t
 
-    half = float(t.ppf(confidence, worth - 1)) * float(values.std(ddof=1)) / math.sqrt(worth)
+    values -= mean  # numpy's own deviation takes two columns more
+    deviation = math.sqrt(float(values @ values) / (len(values) - 1))
+    half = float(t.ppf(confidence, worth - 1)) * deviation / math.sqrt(worth)
     low, high = mean - half, mean + half
     bound = objective.bound
     outcome: Proof = "PASS" if bound.met_by(high) else "INCONCLUSIVE" if bound.met_by(low) else "FAIL"

@@ -55,9 +55,10 @@ def read_any(path: Path, name: str | None = None) -> Baseline:
             continue
         verdict = run.folder / VERDICT
         outcome = read_json(verdict).text("outcome") if run.report is None and verdict.is_file() else None
-        one = measured(run, run.result(), outcome)
+        result = run.result()
+        one = measured(run, result, outcome)
         if one is None:
-            notes.append(f"{run.folder.name} measured nothing sound and is left out")
+            notes.append(f"{run.folder.name} is left out: {left_out(run, result, outcome)}")
         else:
             found.append(one)
     if not found:
@@ -65,19 +66,33 @@ def read_any(path: Path, name: str | None = None) -> Baseline:
     return Baseline(origin, tuple(gathered(found)), tuple(notes))
 
 
+def left_out(run: Recorded, result: Result, outcome: str | None) -> str:
+    """Why a run says nothing that another could be compared with; empty where it does.
+
+    Its verdict's ``outcome`` is INVALID, it was given up, more of its requests failed than may, or the simulator was
+    late, which may meet an objective all the same: how slow it was says nothing.
+    """
+    if outcome == "INVALID":
+        return "its verdict is INVALID"
+    if result.abandoned is not None:
+        return "it was given up"
+    if (result.whole.requests.error_rate or 0.0) > run.max_error_rate:
+        return "more of its requests failed than may"
+    single = result.runs or (result,)
+    if late := next((said for one in single for said in lateness(one)), ""):
+        return late
+    return "" if any(map(values_of, single)) else "it measured nothing that is compared"
+
+
 def measured(run: Recorded, result: Result, outcome: str | None) -> CaseRuns | None:
     """The runs that a result is made of, with the setting that is recorded with it.
 
-    None where nothing sound was measured: its verdict's ``outcome`` is INVALID, it was given up, the simulator was
-    late, or more of its requests failed than may.
+    None where :func:`left_out` says why.
 
     Raises:
         ResultsError: what is recorded with it cannot be read.
     """
-    too_many = (result.whole.requests.error_rate or 0.0) > run.max_error_rate
-    # A late simulator may meet an objective all the same; how slow it was says nothing.
-    late = any(any(lateness(one)) for one in (result.runs or (result,)))
-    if outcome == "INVALID" or result.abandoned is not None or too_many or late:
+    if left_out(run, result, outcome):
         return None
     facts = Part(str(run.report or run.folder / CASE), run.facts)
     session, commit = facts.text("run"), facts.below("provenance").below("git").text("commit")
@@ -86,8 +101,6 @@ def measured(run: Recorded, result: Result, outcome: str | None) -> CaseRuns | N
         for one in result.runs or (result,)
         if (values := values_of(one))
     )
-    if not runs:
-        return None
     noise = run.folder / NOISE
     floors = case_from(read_json(noise)).noise if run.report is None and noise.is_file() else None
     case = facts.text("case") or run.name

@@ -75,8 +75,8 @@ def errors_of(result: Result) -> dict[str, float]:
     sample = Sample(RequestTable(result.table), None, {})
     found: dict[str, float | None] = {}
     for metric in _BY_REQUEST:
-        values = sample.latencies(metric)
         careful = sample.factor(metric)
+        values = sample.latencies(metric)
         for statistic in STATISTICS:
             error = (
                 mean_error(values, careful)
@@ -104,7 +104,7 @@ def percentile_error(values: Numbers, percentile: float, careful: float) -> floa
     if len(values) < 2:
         return None
     share = percentile / 100
-    factor = max(careful, dependence((values > np.quantile(values, share)).astype(float)))
+    factor = max(careful, dependence(values > np.quantile(values, share)))
     step = math.sqrt(share * (1 - share) * factor / len(values))
     if share + step > 1 - 1 / len(values) or share - step < 1 / len(values):
         return None

@@ -6,11 +6,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_llmdbench.declared.metrics import METRICS
 from pytest_llmdbench.results.result import Result, Stage
 from pytest_llmdbench.verdicts.judged import Judged
+
+if TYPE_CHECKING:
+    from pytest_llmdbench.results.table import RequestTable
 
 #: How late a generator may send, as a share of the tightest bound on a latency from the sending on.
 LAG_SHARE: Final = 0.05
@@ -27,10 +30,22 @@ WARMER: Final = 0.02
 _WAY_OUT: Final = "give it more processors or pods, or lower the rate"
 
 
+def window_of(table: RequestTable | None, run: int | None = None) -> tuple[float, float] | None:
+    """From the first request sent to the last one ended, of a run or of all, in seconds; None where it is not known."""
+    import numpy as np
+
+    first, last = math.inf, -math.inf
+    for runs, sent, ended in table.pieces("run", "sent", "ended") if table is not None else ():
+        own = runs >= 0 if run is None else runs == run
+        first = min(first, float(sent[own].min(initial=first)))
+        last = max(last, float(ended[own & np.isfinite(ended)].max(initial=last)))
+    return (first, last) if last > -math.inf else None
+
+
 def unsound(result: Result, judged: Sequence[Judged], window: tuple[float, float] | None = None) -> Iterator[str]:
     """Every reason why a result does not count; none if it does.
 
-    ``window`` is from the first request sent to the last one ended, in seconds since 1970, where that is known.
+    ``window`` is that of :func:`window_of`, in seconds since 1970.
     """
     late = result.server.get("lateness") or {}
     if not (judged and all(_stands_though_late(one, late) for one in judged)):
@@ -112,27 +127,36 @@ def _lag(stage: Stage, judged: Sequence[Judged], where: str) -> Iterator[str]:
 
     A latency that is over its bound by many times the lag is so without it.
     """
-    lag = stage.schedule_lag.statistic("p99") if stage.schedule_lag else None
-    touched = [
-        one.objective.bound.limit
-        for one in judged
-        if one.objective.metric in ("ttft", "e2e")
-        and one.objective.statistic
-        and lag is not None
-        and lag > LAG_SHARE * one.objective.bound.limit
-        and not (one.outcome == "FAIL" and (one.value or 0.0) - one.objective.bound.limit > FAR * lag)
-    ]
-    if touched and lag is not None:
+    lag = _late_by(stage)
+    if lag is None:
+        return
+    touched = [bound for one in judged for bound in _touchable(one, lag) if lag > LAG_SHARE * bound]
+    if touched:
         yield (
             f"the load program sent up to {lag * 1000:.0f} ms late (p99){where}, more than {LAG_SHARE:.0%} of the "
             f"bound of {min(touched) * 1000:.0f} ms: it could not keep up; {_WAY_OUT}"
         )
 
 
+def _late_by(stage: Stage) -> float | None:
+    return stage.schedule_lag.statistic("p99") if stage.schedule_lag else None
+
+
+def _touchable(judged: Judged, lag: float) -> Iterator[float]:
+    """The bounds on a time from the sending on, of an objective that requests sent in time might change."""
+    objective, missed = judged.objective, judged.outcome == "FAIL"
+    if objective.parts and not missed:
+        yield from (bound.limit for metric, bound in objective.parts if metric in ("ttft", "e2e"))
+    if objective.metric in ("ttft", "e2e") and not (
+        missed and (judged.value or 0.0) - objective.bound.limit > FAR * lag
+    ):
+        yield objective.bound.limit
+
+
 def _rate(stage: Stage, where: str) -> Iterator[str]:
     """Where the program says how late it was, that tells more than a rate that is random by design."""
     asked, achieved, number = stage.asked_rate, stage.achieved_rate, stage.requests.offered
-    if stage.schedule_lag is not None or not asked or achieved is None or number < 2:
+    if _late_by(stage) is not None or not asked or achieved is None or number < 2:
         return
     # The gaps of a Poisson process make a rate that is off by one part in the root of their number.
     allowed = max(RATE_SHARE, 3 / math.sqrt(number))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from pytest_llmdbench.declared.objective import Objective
@@ -14,7 +15,7 @@ from pytest_llmdbench.verdicts.cuts import Cuts, cuts_of
 from pytest_llmdbench.verdicts.judged import Judged, judge_objective, value_of
 from pytest_llmdbench.verdicts.over_runs import FEWEST_RUNS, over_runs
 from pytest_llmdbench.verdicts.share import CONFIDENCE
-from pytest_llmdbench.verdicts.soundness import between, lateness, unsound
+from pytest_llmdbench.verdicts.soundness import between, lateness, unsound, window_of
 
 if TYPE_CHECKING:
     from pytest_llmdbench.results.table import RequestTable
@@ -97,9 +98,12 @@ def judge(
     cuts, notes = cuts_of(result, table, warmup) if table is not None else ({}, ())
     # Of what was given up before it had anything to read no objective is missed for that.
     judge_all = result.abandoned is None or result.whole.requests.offered > 0
-    judged = tuple(_judged(one, result, table, cuts, confidence) for one in objectives if judge_all)
+    # Of objectives on the same requests, which mostly follow each other, they are put in order once.
+    sample = lru_cache(maxsize=1)(lambda stage: _sample(result, table, stage, cuts))
+    judged = tuple(_judged(one, result, sample(one.stage), table, confidence) for one in objectives if judge_all)
     if any(one.basis == "reported" for one in judged):
-        notes = (*notes, "there are no single requests: percentiles are as the load program reports them, unproven")
+        what = "requests" if table is None else "gaps"
+        notes = (*notes, f"there are no single {what}: percentiles are as the load program reports them, unproven")
     if 1 < len(result.runs) < FEWEST_RUNS and judged:
         notes = (*notes, f"how runs differ is not known: that takes {FEWEST_RUNS} runs")
     if confidence > CONFIDENCE:
@@ -145,46 +149,43 @@ def _in_runs(judged: Judged) -> str:
     return f" in {counted(judged.runs, 'run')}" if judged.runs else ""
 
 
-def _judged(objective: Objective, result: Result, table: RequestTable | None, cuts: Cuts, confidence: float) -> Judged:
+def _judged(
+    objective: Objective, result: Result, sample: Sample | None, table: RequestTable | None, confidence: float
+) -> Judged:
     """One objective by everything that was measured, and by the single runs where there are enough."""
-    judged = judge_objective(objective, result, _sample(result, table, objective.stage, cuts), confidence)
-    values = [
-        value_of(objective, one, _sample(one, table, objective.stage, cuts, run)) for run, one in enumerate(result.runs)
-    ]
+    judged = judge_objective(objective, result, sample, confidence)
+    stage, values = objective.stage, []
+    for run, one in enumerate(result.runs):
+        own = None
+        if table is not None and sample is not None and (stage is None or stage < len(one.stages)):
+            own = sample.of_run(run, _lost(one, table, stage, run))
+        values.append(value_of(objective, one, own))
     return over_runs(judged, values, confidence)
 
 
 def _unsound(result: Result, judged: Sequence[Judged], table: RequestTable | None) -> Iterator[str]:
     """Every reason why a result does not count; of a repeated load with the run, from 1, that is not sound."""
     if not result.runs:
-        yield from unsound(result, judged, _window(table))
+        yield from unsound(result, judged, window_of(table))
         return
     for run, one in enumerate(result.runs):
-        for reason in unsound(one, judged, _window(table, run)):
+        for reason in unsound(one, judged, window_of(table, run)):
             yield f"run {run + 1}: {reason}"
     yield from between(result.runs)
 
 
-def _sample(
-    result: Result, table: RequestTable | None, stage: int | None, cuts: Cuts, run: int | None = None
-) -> Sample | None:
+def _sample(result: Result, table: RequestTable | None, stage: int | None, cuts: Cuts) -> Sample | None:
     from pytest_llmdbench.verdicts.sample import Sample
 
     if table is None or (stage is not None and stage >= len(result.stages)):
         return None
+    return Sample(table, stage, cuts, _lost(result, table, stage))
+
+
+def _lost(result: Result, table: RequestTable, stage: int | None, run: int | None = None) -> int:
+    """How many requests were asked for and are not in the table."""
     own = result.whole if stage is None else result.stages[stage]
-    lost = max(0, own.requests.unfinished - int(table.chosen(stage, "unfinished", run).sum()))
-    return Sample(table, stage, cuts, lost, run)
-
-
-def _window(table: RequestTable | None, run: int | None = None) -> tuple[float, float] | None:
-    import numpy as np
-
-    chosen = table.chosen(run=run) if table is not None else ()
-    if table is None or not np.any(chosen):
-        return None
-    ended = table.column("ended")[chosen]
-    return (float(table.column("sent")[chosen].min()), float(np.nanmax(ended))) if np.isfinite(ended).any() else None
+    return max(0, own.requests.unfinished - int(table.chosen(stage, "unfinished", run).sum()))
 
 
 def _insane(result: Result, max_error_rate: float) -> str | None:

@@ -7,10 +7,15 @@ in each second.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_llmdbench.verdicts.dependence import ROUNDING
 
 if TYPE_CHECKING:
-    from pytest_llmdbench.results.table import Numbers
+    import numpy as np
+
+    #: A number for each step of time.
+    Series = np.ndarray[Any, Any]
 
 #: Seconds in a step of the series, and steps in a batch.
 STEP_S: Final = 1.0
@@ -19,22 +24,17 @@ BATCH: Final = 5
 FEWEST: Final = 20
 #: A cut that leaves more than so much of the standard error's square is no warm-up but chance.
 WORTH_IT: Final = 0.9
-#: Values that differ by less are equal.
-ROUNDING: Final = 1e-9
 
 
-def warmup_s(sent: Numbers, latency: Numbers) -> float | None:
+def warmup_s(counts: Series, times: Series) -> float | None:
     """For how many seconds after the first request a run was warming up; 0 where it was not, or is too short to tell.
 
-    None where the best cut is at the end of the first half: the run never settled, and has to be longer.
+    ``counts`` are the requests sent in each step from the first one on, ``times`` the sums of their latencies. None
+    where the best cut is at the end of the first half: the run never settled, and has to be longer.
     """
     import numpy as np
 
-    if not len(sent):
-        return 0.0
-    step = ((sent - sent.min()) / STEP_S).astype(int)
-    counts = np.bincount(step)
-    means = np.bincount(step, weights=latency)[counts > 0] / counts[counts > 0]
+    means = times[counts > 0] / counts[counts > 0]
     seconds = np.flatnonzero(counts)
     batches = len(means) // BATCH
     if batches < FEWEST:

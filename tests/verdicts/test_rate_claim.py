@@ -91,6 +91,14 @@ def test_a_rate_that_is_demanded_has_to_be_proven(
     assert f"{at_least:g} requests/s asked for" in reason
 
 
+def test_a_rate_above_one_that_was_missed_is_not_proven_by_a_run_that_had_luck() -> None:
+    missed = point(8, "FAIL")
+    there = found(7.5, missed, True, (point(7.5, "PASS"), missed, point(10, "PASS")))
+    said, reason = claim(there, RateRange(1, 50, at_least=9), "PASS", "1 objective met")
+    assert said == "INCONCLUSIVE"
+    assert "missed at 8, proven up to 10" in reason
+
+
 def test_what_was_found_is_plain_data_with_its_curve_in_the_order_of_the_rate() -> None:
     data = json.loads(json.dumps(answer().to_json(ASKED)))
     assert (data["rate"], data["above"], data["proven"], data["limit"], data["runs"]) == (20, 21, 15, "slo", 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from pytest_llmdbench.declared.objective import parse_objectives
 from pytest_llmdbench.declared.warmup import AUTO, Warmup
 from pytest_llmdbench.results.request import Request
-from pytest_llmdbench.results.result import Result
+from pytest_llmdbench.results.result import Requests, Result
 from pytest_llmdbench.verdicts.dependence import dependence
 from pytest_llmdbench.verdicts.doomed import ENOUGH, Doom
 from pytest_llmdbench.verdicts.share import lower_bound, proof, requests_to_prove, upper_bound
@@ -61,7 +62,7 @@ def test_an_autoregressive_series_is_worth_what_theory_says() -> None:
     assert dependence(np.array(series)) == pytest.approx(9, rel=0.2)
 
 
-@pytest.mark.parametrize("values", [[], [1.0], [2.0, 2.0, 2.0, 2.0, 2.0, 2.0]])
+@pytest.mark.parametrize("values", [[], [1.0], [0.1] * 6])
 def test_too_few_or_equal_values_do_not_depend_on_each_other(values: list[float]) -> None:
     assert dependence(np.array(values)) == 1
 
@@ -122,6 +123,26 @@ def test_goodput_counts_requests_that_met_every_bound(tmp_path: Path) -> None:
     assert judged.bad == 15
 
 
+@pytest.mark.parametrize("percentile", [50, 90, 99])
+@pytest.mark.parametrize("failed", [0, 3, 60])
+@pytest.mark.parametrize("load", [0.3, 0.8])
+def test_a_bound_is_missed_below_the_interval_and_met_above_it_and_open_within(
+    tmp_path: Path, percentile: int, failed: int, load: float
+) -> None:
+    arrivals, times = queue(load, 400, seed=percentile)
+    requests = made(times, arrivals, lambda number: "failed" if number < failed else "completed")
+    result = recorded(tmp_path, requests)
+    seen = set()
+    for bound in np.quantile(times, np.linspace(0.02, 1, 60)):
+        (one,) = verdict_on(result, f"e2e.p{percentile} <= {bound:.6f}s", warmup=Warmup()).judged
+        limit = one.objective.bound.limit
+        missed = one.low is not None and limit < one.low
+        met = one.high is not None and limit >= one.high
+        assert one.outcome == ("FAIL" if missed else "PASS" if met else "INCONCLUSIVE"), (limit, one)
+        seen.add(one.outcome)
+    assert "INCONCLUSIVE" in seen or failed == 60
+
+
 def test_a_mean_is_proven_by_its_confidence_interval(tmp_path: Path) -> None:
     result = recorded(tmp_path, made(np.random.default_rng(3).normal(1.0, 0.1, 100)))
     outcomes = [
@@ -148,6 +169,25 @@ def test_gaps_of_one_answer_are_not_worth_as_many_answers(tmp_path: Path) -> Non
     assert verdict_on(recorded(tmp_path, stuttering), "itl.p99<=50ms").outcome == "FAIL"
 
 
+def test_few_answers_with_a_bad_gap_here_and_there_prove_no_more_than_as_many_without(tmp_path: Path) -> None:
+    def outcome(number: int, every: int) -> str:
+        answers = made([1.0] * number, gaps=[0.01] * 100)
+        for one in answers[::every]:
+            one.gaps = [0.1] + [0.01] * 99
+        return verdict_on(recorded(tmp_path, answers), "itl.p99<=50ms").outcome
+
+    assert outcome(20, 3) == "INCONCLUSIVE"  # 7 of 2,000, but one answer in fifty may stutter throughout
+    assert outcome(2000, 3) == "PASS"
+
+
+def test_to_requests_that_nobody_answered_all_gaps_are_bad(tmp_path: Path) -> None:
+    result = recorded(tmp_path, made([1.0] * 1000, gaps=[0.01] * 100))
+    assert verdict_on(result, "itl.p99<=50ms").outcome == "PASS"
+    asked = replace(result.whole, requests=Requests(1000, unfinished=50))
+    (judged,) = verdict_on(replace(result, whole=asked), "itl.p99<=50ms").judged
+    assert (judged.outcome, judged.bad, judged.requests) == ("FAIL", 5000, 105_000)
+
+
 def test_a_cold_start_is_left_out_and_said(tmp_path: Path) -> None:
     random = np.random.default_rng(5)
     sent = np.arange(3000) / 10  # 300 s
@@ -169,9 +209,11 @@ def test_a_declared_warm_up_is_left_out_as_declared(tmp_path: Path) -> None:
 
 def test_a_steady_run_has_no_warm_up_and_one_that_never_settles_says_so() -> None:
     random, sent = np.random.default_rng(6), np.arange(0, 300, 0.1)
-    assert warmup_s(sent, random.normal(1, 0.1, len(sent))) == 0
-    assert warmup_s(sent, sent) is None
-    assert warmup_s(sent[:100], sent[:100]) == 0  # 10 s tell nothing
+    counts = np.bincount(sent.astype(int)).astype(float)
+    assert warmup_s(counts, np.bincount(sent.astype(int), random.normal(1, 0.1, len(sent)))) == 0
+    growing = np.bincount(sent.astype(int), sent)
+    assert warmup_s(counts, growing) is None
+    assert warmup_s(counts[:10], growing[:10]) == 0  # 10 s tell nothing
 
 
 def test_a_doomed_run_is_told_soon_and_a_sound_one_is_left_alone() -> None:
