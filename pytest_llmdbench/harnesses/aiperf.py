@@ -12,6 +12,7 @@ from pytest_llmdbench.harnesses import aiperf_files, aiperf_profile, aiperf_requ
 from pytest_llmdbench.harnesses.environments import Environment
 from pytest_llmdbench.harnesses.harness import STDOUT, Command, Place, PlannedStage, Profile, Progress
 from pytest_llmdbench.harnesses.locks import lock
+from pytest_llmdbench.harnesses.streams import unseen_without
 from pytest_llmdbench.results.request import Request
 from pytest_llmdbench.results.result import Purpose, Result
 from pytest_llmdbench.say import Say
@@ -69,6 +70,11 @@ class Aiperf:
     def at_rate(self, profile: Profile, rate: float, seconds: float) -> Profile:
         """The same load at one rate for some seconds. Raises DeclarationError where it is sent at no rate."""
         return paced.aiperf(profile, rate, seconds, self.version)
+
+    def unmeasured(self, profile: Profile) -> Mapping[str, str]:
+        """Times of tokens where the profile does not stream its answers."""
+        streamed = "streaming" in aiperf_profile.told(profile, self.version)
+        return {} if streamed else unseen_without("streaming: true")
 
     def prepare(self, say: Say) -> None:
         """Install the program if it is not there yet. Raises HarnessError with the way out."""

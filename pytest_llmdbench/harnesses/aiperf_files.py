@@ -19,7 +19,7 @@ from pytest_llmdbench.harnesses.aiperf_profile import TRACES
 from pytest_llmdbench.harnesses.aiperf_requests import CANCELLED, REQUESTS, error_kind, requests
 from pytest_llmdbench.harnesses.fields import Fields, Mapped
 from pytest_llmdbench.harnesses.harness import STDOUT
-from pytest_llmdbench.results.result import Requests, Result, Stage
+from pytest_llmdbench.results.result import Distribution, Requests, Result, Stage
 
 SUMMARY: Final = "profile_export_aiperf.json"
 #: The versions of the summary's form: of aiperf 0.8.0 and 0.13.0.
@@ -49,7 +49,7 @@ NUMBERS: Final = (
     Mapped("total_osl", "output_tokens", "tokens"),
 )
 #: How much later than its turn came a request was sent.
-LAG: Final = (Mapped("credit_to_start_latency", "lag", "ms", 0.001),)
+LAG: Final = Mapped("credit_to_start_latency", "lag", "ms", 0.001)
 
 #: The program's word on requests that were under way when its time was up: it leaves them out of all its files.
 _CANCELLED: Final = re.compile(rb"Phase profiling\b.* complete \| completed=\d+, cancelled=(\d{1,9}), errors=")
@@ -86,7 +86,7 @@ def read(folder: Path, version: str) -> Result:
         requests_per_second=numbers.get("requests_per_second"),
         latencies=file.distributions(_there(file, LATENCIES)),
         lengths=file.distributions(_there(file, LENGTHS)),
-        schedule_lag=None if concurrency else file.distributions(_there(file, LAG)).get("lag"),
+        schedule_lag=None if concurrency else _lag(file),
     )
     return Result("aiperf", version, whole, (whole,))
 
@@ -101,6 +101,10 @@ def _there(file: Fields, table: Sequence[Mapped]) -> list[Mapped]:
                 raise file.wrong(f"{one.field}.unit", f"'{one.unit}'", unit)
             found.append(one)
     return found
+
+
+def _lag(file: Fields) -> Distribution | None:
+    return next((file.distribution(one.field, one.scale, signed=True) for one in _there(file, (LAG,))), None)
 
 
 def _requests(file: Fields, unfinished: int) -> Requests:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_llmdbench.errors import HarnessError
-from pytest_llmdbench.harnesses.fields import Fields
+from pytest_llmdbench.harnesses.fields import Fields, plain
 from pytest_llmdbench.results.request import Request
 from pytest_llmdbench.results.result import UNLABELLED
 
@@ -71,7 +71,7 @@ def follow(folder: Path) -> Callable[[], Sequence[Request]]:
 def error_kind(error: Fields) -> str:
     """The kind of an error in the program's own words: its HTTP status and reason, or what its client raised."""
     code, kind = error.count("code"), error.text("type")
-    return " ".join(str(part) for part in (code, kind) if part is not None) or UNLABELLED
+    return plain(" ".join(str(part) for part in (code, kind) if part is not None)) or UNLABELLED
 
 
 def _requests(path: Path) -> Iterator[Request]:
@@ -113,7 +113,7 @@ def _request(entry: Fields) -> Request:
         return request
     request.gaps = _gaps(metrics)
     request.events = len(request.gaps) + 1
-    if output is not None and output > 1:
+    if request.gaps and output is not None and output > 1:
         request.tpot = math.fsum(request.gaps) / (output - 1)
     return request
 

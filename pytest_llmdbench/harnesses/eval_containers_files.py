@@ -1,8 +1,9 @@
 """How the files of eval-containers become a result: what a task was worth, and every call its agent made to the model.
 
 One load pod runs one task. The grader's word is in ``task/result.json``; where the grader left nothing the image's own
-pipeline writes a reward of 0 there, which is no score: ``logs/verifier/reward.txt`` tells the two apart. A task whose
-agent got no answer from the model says nothing of the model either, whatever its reward.
+pipeline writes a reward of 0 there, which is no score: ``logs/verifier/reward.txt`` tells the two apart. Nor is the -1
+of a benchmark that is graded elsewhere. A task whose agent got no answer from the model says nothing of the model
+either, whatever its reward.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pytest_llmdbench.harnesses.eval_containers_spans import calls
 from pytest_llmdbench.harnesses.eval_containers_task import NOTES, VERIFIER
 from pytest_llmdbench.harnesses.fields import Fields
 from pytest_llmdbench.harnesses.harness import STDERR
-from pytest_llmdbench.results.agentic import NO_CALL, PASS_RATE, REWARD, SECONDS, TASKS, UNGRADED
+from pytest_llmdbench.results.agentic import NO_CALL, OUTSTANDING, PASS_RATE, REWARD, SECONDS, TASKS, UNGRADED
 from pytest_llmdbench.results.request import Request
 from pytest_llmdbench.results.result import Requests, Result, Stage
 
@@ -92,15 +93,16 @@ def _scores(folder: Path, notes: Fields, *, answered: bool) -> dict[str, float]:
     reward = _reward(folder, result, notes)
     if reward is None and code == TIMED_OUT:
         reward = 0.0
+    ungraded = reward is None or reward == OUTSTANDING or not answered
     scores: dict[str, float] = {
         TASKS: 1,
-        UNGRADED: int(reward is None or not answered),
+        UNGRADED: int(ungraded),
         "passed": 0,
         "timed_out": int(code == TIMED_OUT),
         "crashed": int(code not in (0, TIMED_OUT)),
         SECONDS: _seconds(notes),
     }
-    if reward is None or not answered:
+    if reward is None or ungraded:
         return scores
     passed = result.get("passed") if result else None
     passed = bool(passed) if isinstance(passed, bool) else reward >= 1

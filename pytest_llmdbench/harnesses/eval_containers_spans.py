@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_llmdbench.errors import HarnessError
+from pytest_llmdbench.harnesses.fields import plain
 from pytest_llmdbench.results.request import Request
 
 #: How the name of a span ends, without its query, that is a request to the gateway: bifrost's, and litellm's.
@@ -179,7 +180,7 @@ def _requests(spans: list[_Span], parents: Mapping[tuple[str, str], tuple[str, s
         error = None
         if settled is not None and not settled.good:
             error = next((one.error for one in judged if one.good is False and one.error), "error")
-            error = error.encode("utf-8", "replace").decode("utf-8")
+            error = plain(error)
         yield Request(
             stage=0,
             sent=min(one.sent for one in own),

@@ -21,6 +21,8 @@ _NAMED: Final = {
     **dict.fromkeys(("std", "std_dev", "stddev"), "stddev"),
 }
 _PERCENTILE: Final = re.compile(r"p(\d+(?:\.\d+)?)")
+#: Letters of what a reader of files says on what it cannot read.
+LONGEST: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,7 @@ class Fields(CheckedFields):
         except FileNotFoundError as error:
             raise HarnessError(absent) from error
         except (OSError, ValueError, RecursionError) as error:
-            raise HarnessError(f"{path}: cannot be read, or was cut short: {error}") from error
+            raise unreadable(path, error) from error
         return cls.of(path, data)
 
     @classmethod
@@ -67,12 +69,20 @@ class Fields(CheckedFields):
             raise self.wrong(field, "a list", found)
         return found or ()
 
-    def distribution(self, field: str, scale: float = 1.0) -> Distribution | None:
-        """The distribution at ``field``, an object of statistics; None where it has none, as when nothing completed."""
-        return self.below(field).statistics(scale)
+    def amount(self, field: str, scale: float = 1.0) -> float | None:
+        """The number at ``field``, times ``scale``; it cannot be below 0."""
+        return self._amount(field, self.get(field), scale)
 
-    def statistics(self, scale: float = 1.0) -> Distribution | None:
+    def distribution(self, field: str, scale: float = 1.0, *, signed: bool = False) -> Distribution | None:
+        """The distribution at ``field``, an object of statistics; None where it has none, as when nothing completed.
+
+        Its values cannot be below 0, unless they are ``signed``.
+        """
+        return self.below(field).statistics(scale, signed=signed)
+
+    def statistics(self, scale: float = 1.0, *, signed: bool = False) -> Distribution | None:
         """This object's own fields as a distribution: ``mean``, ``min``, ``std_dev``, ``median``, ``p99.9`` ..."""
+        checked = self.checked if signed else self._amount
         named: dict[str, Any] = {}
         percentiles: dict[float, float] = {}
         for key in self.data:
@@ -80,7 +90,7 @@ class Fields(CheckedFields):
             if not (match or key in _NAMED or key == "median"):
                 continue
             # A name may hold a dot (p99.9), so it is not asked for as a path.
-            value = self.checked(key, self.data[key], scale)
+            value = checked(key, self.data[key], scale)
             if value is None:
                 continue
             if key in _NAMED:
@@ -92,10 +102,10 @@ class Fields(CheckedFields):
         return Distribution(percentiles=dict(sorted(percentiles.items())), **named)
 
     def numbers(self, table: Iterable[Mapped]) -> dict[str, float]:
-        """Canonical name -> number, of all fields of a table that are there; the first of a name counts."""
+        """Canonical name -> number, 0 or more, of all fields of a table that are there; the first of a name counts."""
         found: dict[str, float] = {}
         for one in table:
-            value = self.number(one.field, one.scale)
+            value = self.amount(one.field, one.scale)
             if value is not None:
                 found.setdefault(one.name, value)
         return found
@@ -108,3 +118,23 @@ class Fields(CheckedFields):
             if value is not None:
                 found.setdefault(one.name, value)
         return found
+
+    def _amount(self, field: str, found: object, scale: float) -> float | None:
+        value = self.checked(field, found, scale)
+        if value is not None and value < 0:
+            raise self.wrong(field, "0 or more", found)
+        return value
+
+
+def plain(text: str) -> str:
+    """A text that can be written anywhere: a ``?`` for each half of a character.
+
+    Programs note bytes of a server that are no UTF-8, as in the reason of a status, as halves of characters.
+    """
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def unreadable(path: Path, error: Exception) -> HarnessError:
+    """The error, one line of it, on a file that could not be read to its end."""
+    said = " ".join(str(error).split())
+    return HarnessError(f"{path}: cannot be read, or was cut short: {said[:LONGEST]}")

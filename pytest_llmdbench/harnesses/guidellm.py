@@ -16,10 +16,12 @@ from pytest_llmdbench.harnesses import guidellm_files, guidellm_profile, guidell
 from pytest_llmdbench.harnesses.environments import Environment
 from pytest_llmdbench.harnesses.guidellm_keys import KINDS, known_keys
 from pytest_llmdbench.harnesses.guidellm_report import RESULTS
+from pytest_llmdbench.harnesses.guidellm_spec import mapping_at, merged
 from pytest_llmdbench.harnesses.guidellm_tokenizer import for_prompts
 from pytest_llmdbench.harnesses.harness import STDERR, Command, Place, PlannedStage, Profile, Progress
 from pytest_llmdbench.harnesses.locks import lock
 from pytest_llmdbench.harnesses.sections import default, subsection
+from pytest_llmdbench.harnesses.streams import unseen_without
 from pytest_llmdbench.results.request import Request
 from pytest_llmdbench.results.result import Purpose, Result
 from pytest_llmdbench.say import Say
@@ -78,6 +80,12 @@ class Guidellm:
     def at_rate(self, profile: Profile, rate: float, seconds: float) -> Profile:
         """The same load at one rate for some seconds. Raises DeclarationError where it is sent at no rate."""
         return paced.guidellm(profile, rate, seconds)
+
+    def unmeasured(self, profile: Profile) -> Mapping[str, str]:
+        """The gaps of a stream; times of tokens where the profile does not stream its answers."""
+        streamed = mapping_at(merged(profile), "backend", "spec.").get("stream", True)
+        found = {} if streamed else unseen_without("spec.backend.stream: true")
+        return {**found, "itl": "it keeps no single gaps; tpot is their mean for each request"}
 
     def prepare(self, say: Say) -> None:
         """Install the program if it is not there yet. Raises HarnessError with the way out."""

@@ -40,7 +40,7 @@ CONCURRENCY: Final[Mapping[str, str]] = {
     "throughput": "config.strategy.max_concurrency",
 }
 #: How much later than planned a request was sent, seconds; of open loads only.
-SCHEDULE_LAG: Final = "metrics.request_dispatch_delay.total"
+SCHEDULE_LAG: Final = Mapped("metrics.request_dispatch_delay.total", "schedule_lag", "s")
 #: The program's names of percentiles have no point.
 PERCENTILES: Final[Mapping[str, float]] = {
     "p001": 0.1, "p01": 1.0, "p05": 5.0, "p10": 10.0, "p25": 25.0, "p50": 50.0,
@@ -81,7 +81,7 @@ def _stage(benchmark: Benchmark) -> Stage:
     rate, streams = ASKED_RATE.get(kind), CONCURRENCY.get(kind)
     asked = Stage(
         requests=requests,
-        duration_s=fields.number("duration"),
+        duration_s=fields.amount("duration"),
         asked_rate=fields.number(rate) if rate else None,
         concurrency=1 if kind == "synchronous" else fields.count(streams) if streams else None,
     )
@@ -95,7 +95,7 @@ def _stage(benchmark: Benchmark) -> Stage:
         output_tokens_per_second=numbers.get("output_tokens_per_second"),
         latencies=_distributions(fields, LATENCIES),
         lengths=_distributions(fields, LENGTHS),
-        schedule_lag=_distribution(fields, Mapped(SCHEDULE_LAG, "schedule_lag", "s")) if rate else None,
+        schedule_lag=_distribution(fields, SCHEDULE_LAG, signed=True) if rate else None,
     )
 
 
@@ -119,11 +119,12 @@ def _distributions(fields: Fields, table: Iterable[Mapped]) -> dict[str, Distrib
     return {name: one for name, one in found.items() if one is not None and one.maximum}
 
 
-def _distribution(fields: Fields, mapped: Mapped) -> Distribution | None:
-    made = fields.distribution(mapped.field, mapped.scale)
+def _distribution(fields: Fields, mapped: Mapped, *, signed: bool = False) -> Distribution | None:
+    made = fields.distribution(mapped.field, mapped.scale, signed=signed)
     if made is None:
         return None
     named = fields.below(f"{mapped.field}.percentiles")
-    values = {percent: named.number(name, mapped.scale) for name, percent in PERCENTILES.items()}
+    number = named.number if signed else named.amount
+    values = {percent: number(name, mapped.scale) for name, percent in PERCENTILES.items()}
     known = {percent: value for percent, value in values.items() if value is not None}
     return replace(made, percentiles={**made.percentiles, **known}, count=fields.count(f"{mapped.field}.count"))

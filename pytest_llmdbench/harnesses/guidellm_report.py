@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_llmdbench.errors import HarnessError
-from pytest_llmdbench.harnesses.fields import Fields
+from pytest_llmdbench.harnesses.fields import Fields, unreadable
 from pytest_llmdbench.harnesses.harness import STDERR
 
 RESULTS: Final = "results.json"
@@ -59,12 +59,11 @@ def benchmarks(folder: Path) -> list[Benchmark]:
         with path.open("rb") as file:
             report = _without_requests(ijson.basic_parse(file, use_float=True))
     except (OSError, ValueError, RecursionError, ijson.JSONError) as error:
-        raise HarnessError(f"{path}: cannot be read, or was cut short: {error}") from error
+        raise unreadable(path, error) from error
     fields = Fields.of(path, report)
     version = fields.get("metadata.version")
     if version not in KNOWN:
-        known = ", ".join(map(str, KNOWN))
-        raise HarnessError(f"{path}: 'metadata.version' is {str(version)[:20]!r}, where {known} is known here")
+        raise fields.wrong("metadata.version", f"a version that is known here ({', '.join(map(str, KNOWN))})", version)
     return [
         Benchmark(number, Fields.of(path, one, f"benchmarks.{number}"))
         for number, one in enumerate(fields.items("benchmarks"))
@@ -84,8 +83,8 @@ def entries(folder: Path, of: Sequence[Benchmark]) -> Iterator[Entry]:
                 for benchmark in of:
                     for data in islice(items, benchmark.fields.count(f"requests.{name}") or 0):
                         yield Entry(benchmark, name, data)
-    except (OSError, ValueError, ijson.JSONError) as error:
-        raise HarnessError(f"{path}: cannot be read, or was cut short: {error}") from error
+    except (OSError, ValueError, RecursionError, ijson.JSONError) as error:
+        raise unreadable(path, error) from error
 
 
 def _without_requests(events: Iterator[tuple[str, Any]]) -> Any:

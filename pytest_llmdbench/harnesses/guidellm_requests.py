@@ -40,7 +40,7 @@ def requests(folder: Path, own: Result) -> Iterator[Request]:
         number = entry.benchmark.number
         try:
             request = _request(entry)
-        except (TypeError, KeyError, ValueError, AttributeError, OverflowError) as error:
+        except (TypeError, KeyError, ValueError, AttributeError, OverflowError, RecursionError) as error:
             raise HarnessError(
                 f"{folder / RESULTS}: a request in 'benchmarks.{number}.requests.{entry.listed}' "
                 f"is not as a known version writes it: {error!r}"

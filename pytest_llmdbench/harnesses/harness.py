@@ -140,6 +140,14 @@ class Paced(Protocol):
 
 
 @runtime_checkable
+class Limited(Protocol):
+    """A harness that does not measure, of every profile, all that others of its purpose do."""
+
+    def unmeasured(self, profile: Profile) -> Mapping[str, str]:
+        """The metrics that a run of a profile will not have -> why, with the way out. Pure."""
+
+
+@runtime_checkable
 class Tasked(Protocol):
     """A harness whose programs side by side do not send one load but each run a task of its own."""
 

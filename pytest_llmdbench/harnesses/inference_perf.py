@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal
 
@@ -61,6 +61,10 @@ class InferencePerf:
     def at_rate(self, profile: Profile, rate: float, seconds: float) -> Profile:
         """The same load at one rate for some seconds. Raises DeclarationError where it is sent at no rate."""
         return paced.inference_perf(profile, rate, seconds)
+
+    def unmeasured(self, profile: Profile) -> Mapping[str, str]:
+        """Times of tokens where the profile does not stream its answers."""
+        return inference_perf_profile.unmeasured(profile)
 
     def prepare(self, say: Say) -> None:
         """Install the program if it is not there yet. Raises HarnessError with the way out."""

@@ -15,7 +15,8 @@ from typing import Final
 import yaml
 
 from pytest_llmdbench.errors import HarnessError
-from pytest_llmdbench.harnesses.fields import Fields, Mapped
+from pytest_llmdbench.fields import LARGEST_COUNT
+from pytest_llmdbench.harnesses.fields import Fields, Mapped, plain, unreadable
 from pytest_llmdbench.harnesses.harness import STDERR
 from pytest_llmdbench.results.result import UNLABELLED, Requests, Result, Stage
 
@@ -86,20 +87,23 @@ def _load(path: Path) -> Fields:
 def _planned_requests(config: Path) -> list[int | None]:
     """How many requests each stage asked for, None where that is not said; empty where there is no configuration."""
     try:
-        told = yaml.safe_load(config.read_text(encoding="utf-8"))
-        load, data = told["load"], told["data"]
-        stages = load["stages"]
-        if data.get("trace") is not None:
-            return [None] * len(stages)
-        # Of a closed loop the program itself notes a rate: all requests in one second.
-        return [
-            int(stage["rate"] * stage["duration"]) if stage.get("rate") and stage.get("duration") else None
-            for stage in stages
-        ]
+        told = Fields.of(config, yaml.safe_load(config.read_text(encoding="utf-8")))
     except FileNotFoundError:
         return []
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, yaml.YAMLError) as error:
-        raise HarnessError(f"{config}: cannot be read, or is not the configuration of a load: {error!r}") from error
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        raise unreadable(config, error) from error
+    if told.get("load.stages") is None:
+        raise told.wrong("load.stages", "a list: it is the configuration of a load", None)
+    stages = [Fields.of(config, one, f"load.stages.{number}") for number, one in enumerate(told.items("load.stages"))]
+    # Of a closed loop the program itself notes a rate: all requests in one second.
+    return [None if told.get("data.trace") is not None else _asked(stage) for stage in stages]
+
+
+def _asked(stage: Fields) -> int | None:
+    requests = (stage.amount("rate") or 0.0) * (stage.amount("duration") or 0.0)
+    if requests > LARGEST_COUNT:
+        raise stage.wrong("rate", "a number of requests a second", stage.get("rate"))
+    return int(requests) or None
 
 
 def _stages(folder: Path, planned: list[int | None]) -> int:
@@ -132,7 +136,7 @@ def _stage(file: Fields, asked: int | None, *, closed: bool = False) -> Stage:
         requests_per_second=numbers.get("requests_per_second"),
         latencies=file.distributions(LATENCIES),
         lengths=file.distributions(LENGTHS),
-        schedule_lag=None if closed else file.distribution(SCHEDULE_LAG),
+        schedule_lag=None if closed else file.distribution(SCHEDULE_LAG, signed=True),
     )
 
 
@@ -143,7 +147,8 @@ def _requests(file: Fields, asked: int | None) -> Requests:
     for label, entry in labels.data.items():
         # 0.6 has the bare count where 0.7 has count and messages.
         bare = {"count": entry} if not isinstance(entry, Mapping) else entry
-        failed[label] = Fields.of(file.file, bare, f"failures.by_label.{label}").needed_count("count")
+        count = Fields.of(file.file, bare, f"failures.by_label.{label}").needed_count("count")
+        failed[plain(label)] = failed.get(plain(label), 0) + count
     unlabelled = failures - sum(failed.values())
     if unlabelled < 0:
         raise file.wrong("failures.by_label", f"no more than the {failures} of 'failures.count'", sum(failed.values()))

@@ -8,11 +8,13 @@ from typing import Any, Final
 from pytest_llmdbench.errors import DeclarationError, nearest
 from pytest_llmdbench.harnesses.harness import PlannedStage, Profile
 from pytest_llmdbench.harnesses.inference_perf_keys import NEWEST, check_keys, is_0_6
+from pytest_llmdbench.harnesses.streams import unseen_without
 
-#: Seconds from the program's start to its first stage: imports and the tokenizer.
-START_S: Final = 6.0
-#: Seconds that a stage takes beyond its load: one until its first request, then the end is looked for once a second.
-STAGE_S: Final = 2.3
+#: Seconds before the first stage and after the last one: imports, the tokenizer, the reports.
+START_S: Final = 8.0
+#: Seconds that a stage takes beyond its load: one until its first request, the last answers, whose end is looked for
+#: once a second.
+STAGE_S: Final = 4.0
 #: Seconds between stages, and after the last, where the profile does not say.
 INTERVAL_S: Final = 1.0
 
@@ -86,6 +88,11 @@ def expected_seconds(profile: Profile, version: str) -> float | None:
             return None
         total += duration + STAGE_S + pause
     return total
+
+
+def unmeasured(profile: Profile) -> Mapping[str, str]:
+    """Metrics that the program will not have of a profile -> why."""
+    return {} if _mapping(profile, "api").get("streaming") is True else unseen_without("api.streaming: true")
 
 
 def _open_stage(stage: Mapping[str, Any], place: str) -> PlannedStage:

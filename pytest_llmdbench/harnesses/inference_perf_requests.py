@@ -13,12 +13,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_llmdbench.errors import HarnessError
+from pytest_llmdbench.harnesses.fields import plain, unreadable
 from pytest_llmdbench.results.request import Request
 from pytest_llmdbench.results.result import Result
 
 PER_REQUEST: Final = "per_request_lifecycle_metrics.json"
-#: Under which names servers say how many tokens they made.
+#: Under which names servers say how many tokens they were sent, and how many they made.
+_PROMPT_KEYS: Final = ("prompt_tokens", "input_tokens")
 _OUTPUT_KEYS: Final = ("completion_tokens", "output_tokens")
+_NOT_AS_WRITTEN: Final = (
+    TypeError, KeyError, ValueError, AttributeError, IndexError, OverflowError, RecursionError,
+)  # fmt: skip
+#: Letters of an error on a request.
+LONGEST: Final = 500
 
 
 def requests(folder: Path, own: Result) -> Iterator[Request] | None:
@@ -38,10 +45,10 @@ def _requests(path: Path, own: Result) -> Iterator[Request]:
     for entry in _entries(path, "item"):
         try:
             request = _request(entry)
-        except (TypeError, KeyError, ValueError, AttributeError, IndexError, OverflowError) as error:
+        except _NOT_AS_WRITTEN as error:
             raise HarnessError(
-                f"{path}: a request was not written by version 0.7 with "
-                f"'report.request_lifecycle.per_request_fields.info': {error!r}"
+                f"{path}: a request was not written by version 0.6 or 0.7 with "
+                f"'report.request_lifecycle.per_request_fields.info': {error!r}"[:LONGEST]
             ) from error
         request.stage = max(0, bisect_right(begins, request.sent) - 1)
         yield request
@@ -71,7 +78,7 @@ def _entries(path: Path, prefix: str) -> Iterator[Any]:
         with path.open("rb") as file:
             yield from ijson.items(file, prefix, use_float=True)
     except (OSError, ValueError, RecursionError, ijson.JSONError) as error:
-        raise HarnessError(f"{path}: cannot be read, or was cut short: {error}") from error
+        raise unreadable(path, error) from error
 
 
 def _request(entry: Mapping[str, Any]) -> Request:
@@ -81,7 +88,9 @@ def _request(entry: Mapping[str, Any]) -> Request:
     response = info["response_metrics"] or {}
     # Of several tokens in one event the program notes the same time for each.
     times = [time for time, _ in groupby(float(time) for time in response.get("output_token_times") or ())]
-    output = _output(response)
+    usage = response.get("server_usage") or {}
+    prompt = _tokens(usage, _PROMPT_KEYS, info["request_metrics"]["text"]["input_tokens"])
+    output = _tokens(usage, _OUTPUT_KEYS, response.get("output_tokens"))
     # An answer that came whole has no first token that somebody saw.
     streamed = len(times) > 1
     failed = entry["error"] is not None
@@ -90,8 +99,8 @@ def _request(entry: Mapping[str, Any]) -> Request:
         sent=started,
         ended=float(entry["end_time"]),
         outcome="failed" if failed else "completed",
-        error=str(entry["error"].get("error_type")) if failed else None,
-        prompt_tokens=int(info["request_metrics"]["text"]["input_tokens"] or 0),
+        error=plain(str(entry["error"].get("error_type"))) if failed else None,
+        prompt_tokens=prompt or None,  # of a request that was not sent it is 0
         output_tokens=output,
         events=len(times) if streamed else None,
         ttft=times[0] - started if streamed else None,
@@ -100,9 +109,7 @@ def _request(entry: Mapping[str, Any]) -> Request:
     )
 
 
-def _output(response: Mapping[str, Any]) -> int | None:
-    """The tokens of an answer: as the server counts, or else as the program does."""
-    usage = response.get("server_usage") or {}
-    server = next((usage[key] for key in _OUTPUT_KEYS if usage.get(key) is not None), None)
-    counted = response.get("output_tokens") if server is None else server
-    return None if counted is None else int(counted)
+def _tokens(usage: Mapping[str, Any], keys: Sequence[str], counted: Any) -> int | None:
+    """Tokens as the server counts them, or else as the program does; None where neither did."""
+    found = next((usage[key] for key in keys if usage.get(key) is not None), counted)
+    return None if found is None else int(found)

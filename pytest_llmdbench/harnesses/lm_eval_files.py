@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from pytest_llmdbench.errors import HarnessError
-from pytest_llmdbench.harnesses.fields import Fields
+from pytest_llmdbench.harnesses.fields import Fields, plain
 from pytest_llmdbench.harnesses.harness import STDERR
 from pytest_llmdbench.results.result import Requests, Result, Stage
 
@@ -67,7 +67,7 @@ def read(folder: Path, version: str) -> Result:
             raise file.wrong(field, "there, as version 0.4 writes it", None)
     scores: dict[str, float] = {}
     for task, entry in file.below("results").data.items():
-        scores.update(_scores(task, Fields.of(file.file, entry, f"results.{task}")))
+        scores.update(_scores(plain(task), Fields.of(file.file, entry, f"results.{task}")))
     counts = [
         Fields.of(file.file, entry, f"n-samples.{task}").needed_count("effective")
         for task, entry in file.below("n-samples").data.items()
@@ -81,7 +81,7 @@ def read(folder: Path, version: str) -> Result:
 def _scores(task: str, entry: Fields) -> Iterator[tuple[str, float]]:
     """The metrics of a task: the program's fields are ``metric,filter``, all else is about the task."""
     for key, value in entry.data.items():
-        metric, comma, filtered = key.partition(",")
+        metric, comma, filtered = plain(key).partition(",")
         if not comma:
             continue
         error = metric.endswith(STDERR_OF)

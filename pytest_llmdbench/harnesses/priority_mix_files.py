@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_llmdbench.errors import HarnessError
-from pytest_llmdbench.harnesses.fields import Fields
+from pytest_llmdbench.harnesses.fields import Fields, plain
 from pytest_llmdbench.harnesses.harness import STDERR
 from pytest_llmdbench.harnesses.priority_mix_client import REQUESTS, SUMMARY
 from pytest_llmdbench.results.request import Request
@@ -67,7 +67,10 @@ def requests(folder: Path, own: Result) -> Iterator[Request]:
 
 def _requests(done: Fields) -> Requests:
     failed = done.below("failed")
-    return Requests(done.needed_count("completed"), {kind: failed.needed_count(kind) for kind in failed.data})
+    kinds: Counter[str] = Counter()
+    for kind, count in failed.data.items():
+        kinds[plain(kind)] += Fields.of(done.file, {"count": count}, failed.named(kind)).needed_count("count")
+    return Requests(done.needed_count("completed"), dict(kinds))
 
 
 def _request(record: Mapping[str, Any], classes: int) -> Request:
@@ -83,12 +86,12 @@ def _request(record: Mapping[str, Any], classes: int) -> Request:
         sent=sent,
         ended=_time(record["ended"]),
         outcome="failed" if failed else "completed",
-        error=str(record["error"]) if failed else None,
+        error=plain(str(record["error"])) if failed else None,
         prompt_tokens=prompt,
         output_tokens=output,
         events=len(times) or None,
         ttft=times[0] - sent if times else None,
-        tpot=(times[-1] - times[0]) / (output - 1) if times and output and output > 1 else None,
+        tpot=(times[-1] - times[0]) / (output - 1) if len(times) > 1 and output and output > 1 else None,
         gaps=[after - before for before, after in pairwise(times)],
         # A wait for a free place is what the profile asks for, and no lag of the program.
         lag=sent - _time(record["free"]),

@@ -56,7 +56,9 @@ class ProgressLine:
             yield "starting"
         elif progress.stage is not None:
             yield f"stage {progress.stage + 1}" + (f"/{outline.stages}" if outline.stages else "")
-        yield f"{elapsed:.0f} of ~{outline.expected_s:.0f} s" if outline.expected_s else f"{elapsed:.0f} s"
+        # What takes longer than was expected is expected no more.
+        of = f" of ~{outline.expected_s:.0f}" if outline.expected_s and elapsed <= outline.expected_s else ""
+        yield f"{elapsed:.0f}{of} s"
         if counts.done is not None and not starting:
             yield f"{counts.done} requests done"
         # Where nobody counts refusals, none seen does not mean none.

@@ -11,19 +11,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from pytest_llmdbench.errors import HarnessError
 from pytest_llmdbench.harnesses.harness import CLOCK, Harness, Tasked
 from pytest_llmdbench.harnesses.live import Live
+from pytest_llmdbench.harnesses.plausible import FARTHEST_S, plausible
 from pytest_llmdbench.results.distributions import distribution
 from pytest_llmdbench.results.request import Request
 from pytest_llmdbench.results.result import UNLABELLED, Distribution, Requests, Result, Stage
 from pytest_llmdbench.results.table import TABLE, RequestTable, write_table
 from pytest_llmdbench.results.table_statistics import latencies_of, lengths_of, tokens_per_event
-
-#: No time is so long, nor so far from 1970: 30,000 years.
-LONGEST_S: Final = 1e12
 
 
 def read_run(harness: Harness, folders: Sequence[Path], folder: Path) -> Result:
@@ -36,7 +34,7 @@ def read_run(harness: Harness, folders: Sequence[Path], folder: Path) -> Result:
 
     Raises:
         HarnessError: a file is absent, cut short or of an unknown version; requests contradict the program's own
-            counts; or several programs' results cannot be merged, for want of single requests.
+            counts, or cannot have been; or several programs' results cannot be merged, for want of single requests.
     """
     own = [harness.read(one) for one in folders]
     streams = [harness.requests(one, result) for one, result in zip(folders, own, strict=True)]
@@ -50,7 +48,7 @@ def read_run(harness: Harness, folders: Sequence[Path], folder: Path) -> Result:
     if len({len(one.stages) for one in own}) > 1:
         raise HarnessError(f"{folder}: the programs ran different numbers of stages; they cannot be merged")
     shifts = [_clock(one) if harness.clock == "monotonic" else 0.0 for one in folders]
-    write_table(folder / TABLE, _shifted(streams, shifts))
+    write_table(folder / TABLE, _shifted(harness, folders, streams, shifts))
     table = RequestTable(folder / TABLE)
     if not len(table):
         if any(one.whole.requests.completed + one.whole.requests.failures for one in own):
@@ -76,7 +74,8 @@ def read_given_up(harness: Harness, folders: Sequence[Path], folder: Path) -> Re
     if not isinstance(harness, Live):
         return nothing
     shifts = [_clock(one) if harness.clock == "monotonic" else 0.0 for one in folders]
-    write_table(folder / TABLE, _shifted([iter(harness.follow(one)()) for one in folders], shifts))
+    streams = [iter(harness.follow(one)()) for one in folders]
+    write_table(folder / TABLE, _shifted(harness, folders, streams, shifts))
     table = RequestTable(folder / TABLE)
     if not len(table):
         return nothing
@@ -93,29 +92,25 @@ def _written(table: RequestTable, index: int | None, folder: Path) -> Stage:
 def _clock(folder: Path) -> float:
     """What has to be added to a program's monotonic times; 0 where nobody noted it."""
     try:
-        return float((folder / CLOCK).read_text(encoding="utf-8"))
+        shift = float((folder / CLOCK).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return 0.0
     except (OSError, ValueError) as error:
         raise HarnessError(f"{folder / CLOCK}: is not a number of seconds: {error}") from error
+    if not abs(shift) <= FARTHEST_S:
+        raise HarnessError(f"{folder / CLOCK}: is not a number of seconds: {shift:g}")
+    return shift
 
 
-def _shifted(streams: Sequence[Iterator[Request] | None], shifts: Sequence[float]) -> Iterator[tuple[int, Request]]:
-    for number, (stream, shift) in enumerate(zip(streams, shifts, strict=True)):
-        for request in stream or ():
+def _shifted(
+    harness: Harness, folders: Sequence[Path], streams: Sequence[Iterator[Request] | None], shifts: Sequence[float]
+) -> Iterator[tuple[int, Request]]:
+    for number, (folder, stream, shift) in enumerate(zip(folders, streams, shifts, strict=True)):
+        for request in plausible(stream or iter(()), folder, harness.name):
             request.sent += shift
             if request.ended is not None:
                 request.ended += shift
-            if _longest(request) > LONGEST_S:
-                raise HarnessError(f"a request of stage {request.stage} has a time of {_longest(request):g} s")
             yield number, request
-
-
-def _longest(request: Request) -> float:
-    """The largest of all its times, whatever their sign."""
-    gaps: tuple[float, ...] = (max(request.gaps), min(request.gaps)) if len(request.gaps) else ()
-    times = (request.sent, request.ended, request.ttft, request.tpot, request.lag, *gaps)
-    return max(abs(one) for one in times if one is not None)
 
 
 def _stage(table: RequestTable, index: int | None, own: Sequence[Stage], folder: Path) -> Stage:

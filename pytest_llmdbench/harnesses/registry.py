@@ -34,7 +34,8 @@ class Harnesses:
     """The harnesses there are: ``added`` by other packages, whose names come first, and the built-in ones."""
 
     def __init__(self, added: Iterable[Harness] = ()) -> None:
-        self._added = {one.name: one for one in added}
+        """Raises DeclarationError for an added one that lacks a member of the protocol, naming it."""
+        self._added = {one.name: one for one in map(_checked, added)}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -56,6 +57,20 @@ class Harnesses:
         if bare not in self.names:
             raise DeclarationError(f"no harness {name!r}; {nearest(bare, self.names)}")
         return _built_in(bare, version or None)
+
+
+def _checked(added: Harness) -> Harness:
+    from pytest_llmdbench.harnesses.harness import Harness
+
+    members = [*Harness.__annotations__, *(name for name in vars(Harness) if not name.startswith("_"))]
+    missing = [name for name in members if not hasattr(added, name)]
+    if missing:
+        kind = type(added)
+        raise DeclarationError(
+            f"harness {getattr(added, 'name', None)!r} ({kind.__module__}.{kind.__qualname__}) has no "
+            f"{', '.join(map(repr, missing))}, which every harness has: see pytest_llmdbench.harnesses.harness.Harness"
+        )
+    return added
 
 
 @cache

@@ -7,11 +7,11 @@ same (one a GPU), the engine waits for the slowest and has the cache of the smal
 
 from __future__ import annotations
 
+import argparse
 import json
 import re
-import sys
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -227,16 +227,21 @@ def _phases(moments: Mapping[str, datetime]) -> Iterator[tuple[str, float]]:
                 yield phase.name, max(0.0, seconds)
 
 
-def _print(named: Iterable[str]) -> None:
+def _print() -> None:
     """Print as JSON what logs tell, each given as ``ROLE=PATH`` or ``PATH``: role or path -> version and values."""
+    parser = argparse.ArgumentParser(description="Print as JSON what vLLM says in its log while it starts.")
+    parser.add_argument("logs", nargs="+", metavar="[ROLE=]LOG", help="a file with the log of one start")
     told = {}
-    for one in named:
+    for one in parser.parse_args().logs:
         role, _, path = one.rpartition("=")
-        with Path(path).open("rb") as file:
-            log = parse(file.read(_LOG).decode("utf-8", errors="replace"))
+        try:
+            with Path(path).open("rb") as file:
+                log = parse(file.read(_LOG).decode("utf-8", errors="replace"))
+        except OSError as error:
+            parser.error(f"{path}: cannot be read: {error.strerror}")
         told[role or path] = {"version": log.version, "load_format": log.load_format, "values": dict(log.values)}
     print(json.dumps(told, indent=1))
 
 
 if __name__ == "__main__":
-    _print(sys.argv[1:])
+    _print()

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_llmdbench.errors import HarnessError
+from pytest_llmdbench.harnesses.fields import unreadable
 
 #: What reads one entry of a list.
 Append = Callable[[Any], None]
@@ -120,4 +121,4 @@ def _readable(path: Path, absent: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise HarnessError(absent) from error
     except (OSError, ValueError, RecursionError, ijson.JSONError) as error:
-        raise HarnessError(f"{path}: cannot be read, or was cut short: {error}") from error
+        raise unreadable(path, error) from error

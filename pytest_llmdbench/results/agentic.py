@@ -14,6 +14,9 @@ COUNTS: Final = (TASKS, UNGRADED, "passed", "timed_out", "crashed")
 PASS_RATE: Final = "pass_rate"  # noqa: S105 - no password
 REWARD: Final = "reward"
 STDERR_OF: Final = "_stderr"
+#: The reward of a benchmark that is graded by somebody else, outside of its image: the grade is outstanding. Of a task
+#: that was graded it is from 0 to 1.
+OUTSTANDING: Final = -1.0
 #: The mean wall time of a task in seconds, graded or not.
 SECONDS: Final = "task_s"
 #: The kind of failure of a task whose agent asked the model nothing at all: it stands for the calls that are missing.

@@ -181,6 +181,16 @@ def test_without_streaming_there_is_no_time_to_first_token(folder: Path) -> None
     assert first.output_tokens == 32
 
 
+def test_tokens_that_came_in_one_event_have_no_time_between_them_and_not_0(folder: Path) -> None:
+    def one_event(entry: Any) -> None:
+        entry["metrics"]["inter_chunk_latency"]["value"] = []
+
+    edit_line(folder, 1, one_event)
+    first = next(iter(Aiperf().requests(folder, read(folder, "0.13.0")) or ()))
+    assert (first.output_tokens, first.events, first.tpot) == (32, 1, None)
+    assert first.ttft
+
+
 def test_tokens_are_the_servers_count_or_else_the_programs(folder: Path) -> None:
     def no_usage(entry: Any) -> None:
         for name in ("usage_prompt_tokens", "usage_completion_tokens"):

@@ -106,6 +106,26 @@ def test_a_made_up_reward_of_0_that_no_grader_wrote_is_no_score(tmp_path: Path) 
     assert judge(result, (), 0.0).reason == "1 request completed, but there is no score"
 
 
+@pytest.mark.parametrize("agent_code", [0, 1, 124])
+@pytest.mark.parametrize("result_there", [True, False])
+def test_a_made_up_task_whose_grade_is_outstanding_is_not_graded(
+    result_there: bool, agent_code: int, tmp_path: Path
+) -> None:
+    # Images of benchmarks that are graded elsewhere say -1, however their agents ended.
+    folder = write_task(tmp_path / "pod", reward=-1.0, reward_txt="-1\n", agent_code=agent_code)
+    if not result_there:
+        (folder / "task" / "result.json").unlink()
+    result = merged(tmp_path, [folder])
+    assert (result.scores, result.whole.requests.completed) == ({}, 1)
+    assert judge(result, (), 0.0).reason == "1 request completed, but there is no score"
+
+
+def test_a_made_up_task_whose_grade_is_outstanding_leaves_the_others_theirs(tmp_path: Path) -> None:
+    folders = [write_task(tmp_path / "pod-0"), write_task(tmp_path / "pod-1", 1, reward=-1.0)]
+    scores = merged(tmp_path, folders).scores
+    assert (scores["pass_rate"], scores["reward"], scores["tasks"], scores["ungraded"]) == (1, 1, 2, 1)
+
+
 def test_a_made_up_reward_of_0_counts_where_the_grader_has_no_place_for_its_own(tmp_path: Path) -> None:
     folder = write_task(tmp_path / "pod", reward=0.0, reward_txt=None)
     notes = json.loads((folder / "eval-task.json").read_text(encoding="utf-8"))

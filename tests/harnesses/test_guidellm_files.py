@@ -210,7 +210,7 @@ def test_a_report_cut_in_the_middle_of_its_requests_names_itself(tmp_path: Path)
 @pytest.mark.parametrize("version", [1, 3, "2", None, {"a": 1}])
 def test_a_report_of_an_unknown_version_is_refused(spoilt: Callable[..., Path], version: object) -> None:
     folder = spoilt(lambda report: report["metadata"].update(version=version))
-    with pytest.raises(HarnessError, match=r"'metadata\.version' is .*where 2 is known"):
+    with pytest.raises(HarnessError, match=r"'metadata\.version' should be .*known here \(2\), not"):
         read(folder, "0.8.1")
 
 

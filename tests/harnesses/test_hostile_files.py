@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -32,6 +33,15 @@ RUNS = [
 ]
 #: What is noted beside the files, and no program wrote.
 OURS = ("case.json", "stdout.log", "stderr.log")
+
+#: Deeper than anything that shows values of Python can go.
+DEEP = "[" * 20_000 + "]" * 20_000
+
+
+def after(value: str) -> str:
+    """What has to stand behind a value that was put before another one, for it to be good JSON."""
+    return ', "next": [' if value == "[" else ""
+
 
 HOSTILE = st.one_of(
     st.none(),
@@ -121,6 +131,76 @@ def test_a_file_of_something_else_is_no_other_error(name: str, case: str, conten
         folder = Path(shutil.copytree(DATA / name / case, tmp_path / path.stem))
         (folder / path.relative_to(DATA / name / case)).write_bytes(content)
         read(name, folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "case", "file", "before", "after"),
+    [
+        ("aiperf", "fail-500-30pct", "profile_export.jsonl", '"type":"X"', '"type":"\\udce9"'),
+        ("aiperf", "fail-500-30pct", "profile_export_aiperf.json", '"type": "X"', '"type": "\\udce9"'),
+        ("inference-perf", "fail-404-model", "summary_lifecycle_metrics.json", '"404 - other"', '"404 - \\udce9"'),
+        ("inference-perf", "fail-404-model", "stage_0_lifecycle_metrics.json", '"404 - other"', '"404 - \\udce9"'),
+    ],
+)
+def test_the_reason_of_a_status_that_is_no_utf_8_is_a_kind_of_failure_that_can_be_written(
+    name: str, case: str, file: str, before: str, after: str, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(DATA / name / case, tmp_path / "run"))
+    text = (folder / file).read_text(encoding="utf-8")
+    assert before in text
+    (folder / file).write_text(text.replace(before, after), encoding="utf-8")
+    failed = read_run(Harnesses()(name), [folder], tmp_path).whole.requests.failed
+    assert sum(failed.values()) in (30, 50)
+    assert " ".join(failed).encode("utf-8")
+
+
+def raised(name: str, folder: Path, target: Path) -> str:
+    with pytest.raises(HarnessError) as caught:
+        read_run(Harnesses()(name), [folder], target)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("rate", "duration"),
+    [(".inf", "10"), ("1e308", "1e308"), ("-5", "10"), ("xxxxxxxxxx", "2000000000"), ("[1, 2, 3]", "500000000")],
+)
+def test_a_load_in_a_configuration_that_nobody_can_ask_for_is_named_and_takes_no_memory(
+    rate: str, duration: str, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(DATA / "inference-perf" / "constant", tmp_path / "run"))
+    text = f"load: {{stages: [{{rate: {rate}, duration: {duration}}}]}}\ndata: {{type: random}}\n"
+    (folder / "config.yaml").write_text(text, encoding="utf-8")
+    assert "config.yaml: 'load.stages.0.rate' should be " in raised("inference-perf", folder, tmp_path)
+
+
+def test_a_configuration_that_nests_too_deep_is_named(tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(DATA / "inference-perf" / "constant", tmp_path / "run"))
+    (folder / "config.yaml").write_text("load: " + "[" * 20_000 + "]" * 20_000, encoding="utf-8")
+    assert "config.yaml: cannot be read" in raised("inference-perf", folder, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "key"),
+    [
+        ("guidellm", "results.json", '"version":'),
+        ("guidellm", "results.json", '"error":'),
+        ("inference-perf", "per_request_lifecycle_metrics.json", '"error_type":'),
+        ("vllm-benchmark", "vllm-bench.json", '"itls":'),
+        ("aiperf", "profile_export_aiperf.json", '"schema_version":'),
+    ],
+)
+def test_a_value_that_nests_too_deep_to_be_shown_is_one_line(name: str, file: str, key: str, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(DATA / name / "fail-500-30pct", tmp_path / "run"))
+    text = (folder / file).read_text(encoding="utf-8")
+    # Of two values of one key the later one counts, so each of them is put in place.
+    spoilt = re.sub(
+        rf'{key} ?("[^"]*"|-?\d+|null|\[)', lambda found: found[0][: len(key)] + DEEP + after(found[1]), text
+    )
+    assert spoilt != text
+    (folder / file).write_text(spoilt, encoding="utf-8")
+    said = raised(name, folder, tmp_path)
+    assert file in said
+    assert "\n" not in said
 
 
 @pytest.mark.parametrize("name", [name for name in Harnesses().names if name != "nop"])

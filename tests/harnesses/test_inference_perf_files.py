@@ -12,6 +12,7 @@ import pytest
 
 from pytest_llmdbench.errors import HarnessError
 from pytest_llmdbench.harnesses.inference_perf_files import LATENCIES, read
+from pytest_llmdbench.harnesses.inference_perf_requests import requests
 from pytest_llmdbench.results.result import Distribution, Result
 
 SAMPLES = Path(__file__).parents[1] / "data" / "inference-perf"
@@ -205,6 +206,29 @@ def test_a_spoilt_configuration_is_named(folder: Path, text: str) -> None:
     (folder / "config.yaml").write_text(text, encoding="utf-8")
     with pytest.raises(HarnessError, match=r"config\.yaml"):
         read(folder, "0.7.0")
+
+
+def test_tokens_are_those_that_the_server_counted_and_not_the_programs_own(folder: Path) -> None:
+    # Of version 0.6 they differ, of chats above all, whose template the server adds.
+    path = folder / "per_request_lifecycle_metrics.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    for one in data:
+        one["info"]["response_metrics"]["server_usage"]["prompt_tokens"] += 7
+    path.write_text(json.dumps(data), encoding="utf-8")
+    own = read(folder, "0.6.1")
+    found = list(requests(folder, own) or ())
+    assert sum(one.prompt_tokens or 0 for one in found) == (own.whole.prompt_tokens or 0) + 7 * len(data)
+
+
+def test_the_prompt_of_a_request_that_was_not_sent_has_no_length_and_not_0(folder: Path) -> None:
+    path = folder / "per_request_lifecycle_metrics.json"
+    data = json.loads(path.read_text(encoding="utf-8"))
+    data[0]["info"]["request_metrics"]["text"]["input_tokens"] = 0
+    data[0]["info"]["response_metrics"] = None
+    data[0]["error"] = {"error_type": "Connection Error", "error_msg": ""}
+    path.write_text(json.dumps(data), encoding="utf-8")
+    found = [one for one in requests(folder, read(folder, "0.7.0")) or () if one.outcome == "failed"]
+    assert [(one.prompt_tokens, one.output_tokens, one.ttft) for one in found] == [(None, None, None)]
 
 
 def test_without_a_configuration_there_are_as_many_stages_as_files(folder: Path) -> None:

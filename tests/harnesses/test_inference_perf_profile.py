@@ -75,7 +75,7 @@ def test_pauses_between_stages_are_expected_time() -> None:
     told = [expected_seconds(short), expected_seconds(long)]
     assert None not in told
     assert told[1] == pytest.approx((told[0] or 0) + 60)
-    assert told[0] == pytest.approx(20 + 6 + 2 * 2.3)
+    assert told[0] == pytest.approx(20 + 8 + 2 * 4)
 
 
 @pytest.mark.parametrize(

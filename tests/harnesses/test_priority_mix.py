@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections import Counter
@@ -202,6 +203,25 @@ def test_a_spoilt_request_names_its_line(key: str, value: Any, good: Path, tmp_p
     (tmp_path / REQUESTS).write_text("\n".join(lines), encoding="utf-8")
     with pytest.raises(HarnessError, match=r"requests\.jsonl:3"):
         read_run(PriorityMix(), [tmp_path], tmp_path)
+
+
+def test_a_kind_of_failure_may_hold_a_point_and_what_is_no_letter(good: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(good, tmp_path / "run"))
+    summary = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+    summary["classes"][0]["failed"] = {"500 - Error in 1.2\udce9": 2}
+    (folder / SUMMARY).write_text(json.dumps(summary), encoding="utf-8")
+    assert PriorityMix().read(folder).whole.requests.failed == {"500 - Error in 1.2?": 2}
+
+
+def test_tokens_that_came_in_one_event_have_no_time_between_them_and_not_0(good: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(good, tmp_path / "run"))
+    lines = (folder / REQUESTS).read_text(encoding="utf-8").splitlines()
+    first = json.loads(lines[0])
+    assert first["usage"]["completion_tokens"] > 1
+    first["times"] = first["times"][-1:]
+    (folder / REQUESTS).write_text("\n".join([json.dumps(first), *lines[1:]]), encoding="utf-8")
+    read = next(iter(PriorityMix().requests(folder, PriorityMix().read(folder)) or ()))
+    assert (read.events, read.tpot, list(read.gaps)) == (1, None, [])
 
 
 def test_a_run_that_was_ended_before_its_last_request_is_no_result(good: Path, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,7 +139,14 @@ def test_a_folder_of_results_is_a_baseline_too(tmp_path: Path) -> None:
 
 def test_an_invalid_run_is_no_part_of_a_baseline(tmp_path: Path) -> None:
     record(tmp_path / "run", measured(), verdict={"outcome": "INVALID"})
-    with pytest.raises(ResultsError, match="measured nothing sound"):
+    with pytest.raises(ResultsError, match="run is left out: its verdict is INVALID"):
+        read_any(tmp_path)
+
+
+def test_a_run_of_a_late_simulator_is_left_out_with_the_reason_that_its_verdict_gives(tmp_path: Path) -> None:
+    late = replace(measured(), server={"lateness": {"overloaded": True, "late_p99_s": 0.015}})
+    record(tmp_path / "run", late, verdict={"outcome": "PASS"})
+    with pytest.raises(ResultsError, match=r"run is left out: the simulator .* steps were up to 15\.0 ms late"):
         read_any(tmp_path)
 
 

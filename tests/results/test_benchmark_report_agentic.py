@@ -156,7 +156,14 @@ def test_their_report_on_a_task_gives_its_reward_and_its_rate() -> None:
 
 
 @pytest.mark.parametrize(
-    "observability", [{**OF_A_TASK, "eval_containers_reward": None}, {**OF_A_RUN, "eval_containers_tasks_scored": 0}]
+    "observability",
+    [
+        {**OF_A_TASK, "eval_containers_reward": None},
+        {**OF_A_RUN, "eval_containers_tasks_scored": 0},
+        # A grade that is outstanding, which they count as one.
+        {**OF_A_TASK, "eval_containers_reward": -1, "eval_containers_passed": False},
+        {**OF_A_RUN, "eval_containers_reward_mean": -1.0, "eval_containers_pass_rate": 0.0},
+    ],
 )
 def test_their_report_on_tasks_that_nobody_graded_has_no_score(observability: dict[str, Any]) -> None:
     result = read(theirs(observability)).result

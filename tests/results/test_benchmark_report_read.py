@@ -110,6 +110,40 @@ def test_vllms_prompts_are_divided_by_the_requests_that_completed() -> None:
     assert whole.output_tokens == server["server_stat"]["gen"]
 
 
+@pytest.mark.parametrize("version", ["0.1", "0.2"])
+def test_lengths_of_inferencemax_are_those_of_completed_requests_which_its_report_mixes_with_the_failed_ones(
+    version: str,
+) -> None:
+    report, server = genuine("inferencemax/fail-500-30pct", version), truth("vllm-benchmark/fail-500-30pct")
+    whole, seen = report.result.whole, server["server_stat"]
+    assert (whole.prompt_tokens, whole.output_tokens) == (seen["prompt"], seen["gen"])
+    assert whole.lengths["output"].mean == pytest.approx(server["truth"]["out_tokens_mean"])
+    assert 50.0 not in whole.latencies["e2e"].percentiles
+    assert any("medians" in note for note in report.notes)
+
+
+@pytest.mark.parametrize(("backend", "has_itl"), [("openai-chat", False), ("vllm", True), (None, True)])
+def test_gaps_of_a_chat_that_count_the_event_with_the_role_are_absent(backend: str | None, has_itl: bool) -> None:
+    case = "vllm-benchmark/constant"  # a chat, of which its converter was not told
+    data = yaml.safe_load(report_file(case, "0.2").read_text(encoding="utf-8"))
+    if backend:
+        data["scenario"]["load"]["native"] = {"args": {"backend": backend}}
+    report = read(data)
+    assert ("itl" in report.result.whole.latencies) is has_itl
+    assert any("event with the role" in note for note in report.notes) is (backend != "vllm")
+    # As many gaps as tokens, one of them of no length: 31 of 32 of what the server did.
+    read_as_written = data["results"]["request_performance"]["aggregate"]["latency"]["inter_token_latency"]["mean"]
+    assert read_as_written == pytest.approx(truth(case)["truth"]["itl_ms"]["mean"] * 31 / 32, rel=0.01)
+
+
+def test_a_closed_loop_of_inference_perf_has_no_rate_though_its_report_has_one() -> None:
+    path = report_file("inference-perf-0.6.1/concurrent", "0.2")
+    written = yaml.safe_load(path.read_text(encoding="utf-8"))["scenario"]["load"]["standardized"]
+    whole = read(path).result.whole
+    assert (written["rate_qps"], whole.requests.completed) == (24, 24)
+    assert (whole.asked_rate, whole.concurrency) == (None, 4)
+
+
 def test_a_closed_loop_has_no_rate_where_the_report_says_infinite() -> None:
     whole = genuine("vllm-benchmark/concurrent").result.whole
     assert (whole.asked_rate, whole.concurrency) == (None, 16)

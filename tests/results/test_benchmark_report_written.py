@@ -203,7 +203,7 @@ def test_what_merely_sounds_like_a_secret_stays(tmp_path: Path) -> None:
 
 
 def test_a_run_without_a_result_says_so(tmp_path: Path) -> None:
-    with pytest.raises(ResultsError, match="holds no result; the run ended before it was written"):
+    with pytest.raises(ResultsError, match="holds no result; the run ended before its result was written"):
         write(record(tmp_path / "case", None))
 
 

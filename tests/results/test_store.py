@@ -10,7 +10,7 @@ import pytest
 
 from pytest_llmdbench.errors import ResultsError
 from pytest_llmdbench.results.result import Distribution, Requests, Result, Stage
-from pytest_llmdbench.results.store import RESULT, read_result, write_result
+from pytest_llmdbench.results.store import RESULT, case_folder, case_folders, read_result, write_result
 
 STAGE = Stage(
     Requests(9, {"500": 1}, 2),
@@ -58,3 +58,27 @@ def test_a_file_that_is_no_result_is_an_error_of_one_sentence(tmp_path: Path, te
     (tmp_path / RESULT).write_text(text)
     with pytest.raises(ResultsError, match=r"result\.json"):
         read_result(tmp_path)
+
+
+def test_a_run_that_ended_too_early_is_told_in_one_sentence_that_names_its_folder_once(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError) as told:
+        read_result(tmp_path)
+    assert str(told.value) == f"{tmp_path}: has no result.json: the run ended before its result was written"
+
+
+def test_each_run_of_a_case_has_a_folder_of_its_own_and_they_are_found_again(tmp_path: Path) -> None:
+    made = [case_folder(tmp_path / "run", "a/test_x.py::test_chat[local-nop]") for _ in range(3)]
+    assert [one.name for one in made] == ["test_x.py_test_chat_local-nop" + end for end in ("", ".2", ".3")]
+    assert case_folders(tmp_path / "run", "a/test_x.py::test_chat[local-nop]") == made
+    assert case_folders(tmp_path / "run", "a/test_x.py::test_other[local-nop]") == []
+
+
+def test_a_place_where_no_folder_can_be_made_is_one_sentence_with_the_way_out() -> None:
+    with pytest.raises(ResultsError, match=r"/proc/nowhere/run/test: cannot be made: .*; --llmd-results says where"):
+        case_folder(Path("/proc/nowhere/run"), "test")
+
+
+def test_a_file_in_the_place_of_a_folder_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "test").write_text("")
+    with pytest.raises(ResultsError, match="test: is a file, where results were to go"):
+        case_folder(tmp_path, "test")

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from pytest_llmdbench.results.agentic import COUNTS, NO_CALL, PASS_RATE, REWARD, SECONDS, TASKS, UNGRADED
+from pytest_llmdbench.results.agentic import COUNTS, NO_CALL, OUTSTANDING, PASS_RATE, REWARD, SECONDS, TASKS, UNGRADED
 from pytest_llmdbench.results.fields import Part
 from pytest_llmdbench.results.result import UNLABELLED, Requests, Result
 
@@ -92,7 +92,7 @@ def tokens(report: Part) -> dict[str, Any]:
 
 
 def scores(report: Part) -> dict[str, float]:
-    """The scores by our names; none where no task was graded. Raises ResultsError."""
+    """The scores by our names; none where no task was graded, or not yet. Raises ResultsError."""
     part = report.below(PLACE)
 
     def number(name: str) -> float | None:
@@ -100,14 +100,15 @@ def scores(report: Part) -> dict[str, float]:
 
     if not of_several(report):
         reward, passed = number("reward"), part.get(f"{_BEGINS}passed")
-        if reward is None:
+        if reward is None or reward == OUTSTANDING:
             return {}
         value = float(passed) if isinstance(passed, bool) else float(reward >= 1)
         return {PASS_RATE: value, REWARD: reward, TASKS: 1, UNGRADED: 0, "passed": value}
     tasks, graded = part.needed_count(f"{_BEGINS}{TASKS}"), part.needed_count(f"{_BEGINS}tasks_scored")
     if graded > tasks:
         raise part.wrong(f"{_BEGINS}tasks_scored", f"at most the {tasks} tasks", graded)
-    if not graded:
+    # Theirs counts a task whose grade is outstanding among the graded ones; of an image all of them are.
+    if not graded or number(_NAMES[REWARD]) == OUTSTANDING:
         return {}
     found: dict[str, float | None] = {ours: number(theirs) for ours, theirs in _NAMES.items()}
     found |= {TASKS: tasks, UNGRADED: tasks - graded, SECONDS: number("task_latency_seconds.mean")}

@@ -12,11 +12,14 @@ from pytest_llmdbench.results.benchmark_report.corrections import (
     CANONICAL,
     NO_MEASUREMENT,
     NO_PROMPTS,
+    ROLE_IN_GAPS,
+    ROLE_MAYBE_IN_GAPS,
     Correction,
     correction,
+    lengths_of_completed,
 )
 from pytest_llmdbench.results.benchmark_report.observability import read_components
-from pytest_llmdbench.results.benchmark_report.setting import asked_load, moments, setting
+from pytest_llmdbench.results.benchmark_report.setting import asked_load, chat_spoken, moments, setting
 from pytest_llmdbench.results.benchmark_report.statistics import from_statistics
 from pytest_llmdbench.results.benchmark_report.units import LATENCIES, LENGTHS, RATES
 from pytest_llmdbench.results.benchmark_report.validation import check
@@ -79,7 +82,8 @@ def read(source: Path | Mapping[str, Any]) -> Report:
     agentic = not own and version != "0.1" and eval_containers.is_there(part)
     stage = _stage(measured, version, block, rule, notes, eval_containers.requests(part) if agentic else None)
     if not own:
-        stage = replace(stage, **asked_load(part))
+        stage = _asked(stage, asked_load(part), rule)
+        stage = _without_role(stage, chat_spoken(part), rule, notes)
     if agentic:
         stage = replace(stage, **eval_containers.tokens(part))
         if eval_containers.of_several(part) and stage.requests_per_second is not None:
@@ -140,8 +144,8 @@ def _stage(
         if rates.get("prompt_tokens_per_second") and lengths.get("prompt", _NOTHING).mean == 0:
             notes.append(NO_PROMPTS)
             del lengths["prompt"]
-        if rule.prompts_of_all and "prompt" in lengths:
-            lengths["prompt"] = _of_completed(lengths["prompt"], requests)
+        if rule.lengths_of_all:
+            lengths = lengths_of_completed(rates)
         numbers = {**rates, **_tokens(requests, lengths)}
     else:
         if latencies or lengths:
@@ -203,10 +207,21 @@ def _tokens(requests: Requests, lengths: Mapping[str, Distribution]) -> dict[str
     return found
 
 
-def _of_completed(one: Distribution, requests: Requests) -> Distribution:
-    """A mean that was divided by all requests, as one of the completed ones."""
-    offered = requests.completed + requests.failures
-    return replace(one, mean=None if one.mean is None else one.mean * (offered / requests.completed))
+def _asked(stage: Stage, asked: Mapping[str, Any], rule: Correction) -> Stage:
+    """With the load that was asked for."""
+    closed = rule.rate_of_closed and asked["concurrency"] is not None
+    return replace(stage, concurrency=asked["concurrency"], asked_rate=None if closed else asked["asked_rate"])
+
+
+def _without_role(stage: Stage, chat: bool | None, rule: Correction, notes: list[str]) -> Stage:
+    """Without gaps that count the event with a chat's role; ``chat`` None: the report does not say what was spoken."""
+    if not rule.role_is_a_gap or chat is False or "itl" not in stage.latencies:
+        return stage
+    if chat is None:
+        notes.append(ROLE_MAYBE_IN_GAPS)
+        return stage
+    notes.append(ROLE_IN_GAPS)
+    return replace(stage, latencies={name: one for name, one in stage.latencies.items() if name != "itl"})
 
 
 def _server(report: Part, block: Part) -> dict[str, Any]:

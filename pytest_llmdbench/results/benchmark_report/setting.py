@@ -58,6 +58,12 @@ def asked_load(report: Part) -> dict[str, Any]:
     return {"asked_rate": rate, "concurrency": concurrency}
 
 
+def chat_spoken(report: Part) -> bool | None:
+    """Whether the load program spoke to a chat interface, by its ``--backend``; None where the report does not say."""
+    backend = report.get("scenario.load.native.args.backend")
+    return backend == "openai-chat" if isinstance(backend, str) else None
+
+
 def moments(report: Part, version: str) -> tuple[str | None, float | None]:
     """When the run began, as ISO 8601, and how many seconds it took. Raises ResultsError."""
     if version != "0.1":

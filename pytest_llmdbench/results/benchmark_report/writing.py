@@ -21,6 +21,8 @@ from pytest_llmdbench.results.benchmark_report.units import LATENCIES, LENGTHS, 
 from pytest_llmdbench.results.case_folder import CaseFolder, read_case
 from pytest_llmdbench.results.plain_yaml import plain_yaml
 from pytest_llmdbench.results.result import Distribution, Result, Stage
+from pytest_llmdbench.results.store import NO_RESULT
+from pytest_llmdbench.results.whole_file import whole_file
 
 #: The name of a report's file; its beginning is what llm-d-benchmark's tools look for.
 FILE: Final = "benchmark_report_v0.2,_stage_{stage}.yaml"
@@ -40,7 +42,7 @@ def write(folder: Path) -> list[Path]:
     """
     case = read_case(folder)
     if case.result is None:
-        raise ResultsError(f"{folder}: holds no result; the run ended before it was written")
+        raise ResultsError(f"{folder}: holds no result; {NO_RESULT}")
     written = []
     stack = components(case.scenario, _our_version(case)) if case.scenario else None
     # A run without stages of its own is one stage.
@@ -48,10 +50,9 @@ def write(folder: Path) -> list[Path]:
         path = folder / FILE.format(stage=number)
         report = _report(case, case.result, stack, number)
         text = plain_yaml(report)
-        temporary = path.with_name(f".{path.name}")
         try:
-            temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
+            with whole_file(path) as temporary:
+                temporary.write_text(text, encoding="utf-8")
         except OSError as error:
             raise ResultsError(f"{path}: cannot be written: {error}") from error
         written.append(path)
