@@ -14,15 +14,14 @@ from pytest_llmdbench.errors import DeclarationError, nearest
 from pytest_llmdbench.options import Settings
 
 if TYPE_CHECKING:
+    from pytest_llmdbench.case import Case
     from pytest_llmdbench.declared.objective import Objective
     from pytest_llmdbench.harnesses.harness import Harness
     from pytest_llmdbench.harnesses.registry import Harnesses
-    from pytest_llmdbench.plan import Case, Plan
+    from pytest_llmdbench.plan import Plan
     from pytest_llmdbench.results.baseline import Baseline
-    from pytest_llmdbench.say import Say
-    from pytest_llmdbench.stacks.deployment import Deployment, DeploymentFactory
+    from pytest_llmdbench.stacks.deployment import DeploymentFactory
     from pytest_llmdbench.stacks.kubernetes.session import KubernetesSession
-    from pytest_llmdbench.stacks.spec import StackSpec
 
 #: How long kept stacks stay where nobody said, in seconds.
 KEEP_S: Final = 4 * 3600.0
@@ -101,9 +100,10 @@ class Bench:
 
     def deployments(self) -> Mapping[str, DeploymentFactory]:
         """Every way to deploy: our own and those that other plugins add."""
+        from pytest_llmdbench.stacks.own_ways import OwnWays
+
         added = self.config.pluginmanager.hook.pytest_llmdbench_deployments()
-        kubernetes = dict.fromkeys(("standalone", "modelservice"), self._kubernetes)
-        own: dict[str, DeploymentFactory] = {"local": self._local, **kubernetes, "endpoint": self._endpoint}
+        own = OwnWays(self.diagnostics, lambda: self._session).by_name()
         return own | {name: made for offered in added for name, made in offered.items()}
 
     def cases(self, node: pytest.Item | pytest.Collector | Any, asked_by: str) -> list[Case]:
@@ -210,16 +210,6 @@ class Bench:
         given = self.settings.given("keep_for")
         return seconds(given[-1].value, given[-1].origin) if given else KEEP_S
 
-    def _local(self, spec: StackSpec, say: Say) -> Deployment:
-        # Imported when a stack is stood up: collecting cases needs neither.
-        if spec.config["engine"]["kind"] == "vllm":
-            from pytest_llmdbench.stacks.local_vllm import LocalVllm
-
-            return LocalVllm(spec, say, self.diagnostics(spec.key))
-        from pytest_llmdbench.stacks.local import LocalDeployment
-
-        return LocalDeployment(spec, say)
-
     @cached_property
     def _session(self) -> KubernetesSession:
         """What the stacks of this process on Kubernetes share."""
@@ -228,16 +218,6 @@ class Bench:
         asked = self.settings.get
         wishes = Wishes(self.folder, self.keep_s, bool(asked("reuse_stack")), bool(asked("wait_for_gpus")))
         return KubernetesSession(wishes)
-
-    def _kubernetes(self, spec: StackSpec, say: Say) -> Deployment:
-        from pytest_llmdbench.stacks.kubernetes.deployment import KubernetesDeployment
-
-        return KubernetesDeployment(spec, say, self._session)
-
-    def _endpoint(self, spec: StackSpec, say: Say) -> Deployment:
-        from pytest_llmdbench.stacks.endpoint import EndpointDeployment
-
-        return EndpointDeployment(spec, say, self._session)
 
     @cached_property
     def harnesses(self) -> Harnesses:

@@ -13,9 +13,9 @@ from pytest_llmdbench.bench import bench_of
 from pytest_llmdbench.errors import DeclarationError
 
 if TYPE_CHECKING:
+    from pytest_llmdbench.case import Case
     from pytest_llmdbench.declared.objective import Objective
     from pytest_llmdbench.max_rate import MaxRate
-    from pytest_llmdbench.plan import Case
     from pytest_llmdbench.results.result import Result
     from pytest_llmdbench.runner import Runner
     from pytest_llmdbench.stacks.spec import Endpoint
@@ -133,11 +133,13 @@ def llmd_case(request: pytest.FixtureRequest) -> Case:
 @pytest.fixture
 def llmd_slo(request: pytest.FixtureRequest, llmd_case: Case) -> Slo:
     """What ``slo`` gives; the plugin's own fixtures use it, so that a project may call something of its own ``slo``."""
+    from pytest_llmdbench.planned_slo import unprovable
+
     bench = bench_of(request.config)
     made = Slo(llmd_case, bench.objectives(llmd_case, request.node), request.node.stash[RECORD])
     # Where a worker collected the tests nobody has refused it yet; no stack is held so far.
-    if unprovable := bench.plan.unprovable(llmd_case, made.objectives):
-        raise DeclarationError(unprovable)
+    if reason := unprovable(llmd_case, made.objectives):
+        raise DeclarationError(reason)
     request.node.stash[SLO] = made
     return made
 

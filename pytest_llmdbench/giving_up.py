@@ -11,9 +11,9 @@ from pytest_llmdbench.harnesses.live import Live
 from pytest_llmdbench.watched import unwatched_s, watchable
 
 if TYPE_CHECKING:
+    from pytest_llmdbench.case import Case
     from pytest_llmdbench.declared.objective import Objective
     from pytest_llmdbench.harnesses.launcher import GiveUp
-    from pytest_llmdbench.plan import Case
     from pytest_llmdbench.send import Load
 
 #: Seconds between two readings of the servers' metrics where a load is watched by them, at most.

@@ -17,7 +17,7 @@ from pytest_llmdbench.verdicts.rate_claim import Point, RateFound, claim, found
 from pytest_llmdbench.verdicts.share import requests_to_prove
 
 if TYPE_CHECKING:
-    from pytest_llmdbench.plan import Case
+    from pytest_llmdbench.case import Case
     from pytest_llmdbench.results.result import Result
     from pytest_llmdbench.runner import Runner
     from pytest_llmdbench.say import Say

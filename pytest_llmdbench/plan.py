@@ -10,47 +10,24 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_llmdbench.asked import Asked
-from pytest_llmdbench.declared.metrics import METRICS
+from pytest_llmdbench.case import Case
 from pytest_llmdbench.declared.objective import Objective, nearest_wins, parse_objectives
 from pytest_llmdbench.declared.overrides import parse_overrides
 from pytest_llmdbench.declared.places import Places, stem
-from pytest_llmdbench.declared.prices import countable
 from pytest_llmdbench.declared.treatments import Treatment, Treatments, load_treatments
 from pytest_llmdbench.declared.workload import Workload, load_workload
 from pytest_llmdbench.errors import DeclarationError
-from pytest_llmdbench.harnesses.harness import Harness, InPods
+from pytest_llmdbench.harnesses.harness import Harness
 from pytest_llmdbench.harnesses.registry import AT, Harnesses
-from pytest_llmdbench.measurable import cannot_measure
 from pytest_llmdbench.planned_load import Overrides, PlannedLoad, plan_load
+from pytest_llmdbench.planned_slo import slo_of
 from pytest_llmdbench.planned_stack import PlannedStack, plan_stack
-from pytest_llmdbench.provable import cannot_prove
-from pytest_llmdbench.repeats import ONCE, Repeats, repeats_of
+from pytest_llmdbench.repeats import repeats_of
 
 #: The scenario that runs when nobody names one: the embedded stack, which every machine can hold.
 DEFAULT_SCENARIO = "local"
 #: Every harness that has the workload.
 _ALL: Final = "all"
-
-
-@dataclass(frozen=True, eq=False)
-class Case:
-    """One pytest item: a stack, a load, and what is good enough."""
-
-    stack: PlannedStack
-    load: PlannedLoad
-    repeats: Repeats = ONCE
-
-    @property
-    def pods(self) -> int:
-        """How many load pods send it; 0: it is sent from this machine."""
-        scenario = self.stack.scenario
-        return scenario.load.parallelism if scenario.load_in_cluster else 0
-
-    @cached_property
-    def id(self) -> str:
-        """``local-inference-perf-chatbot_synthetic-rate5``: what ``-k`` selects by."""
-        parts = [self.stack.spec.key, self.load.program, self.load.workload.name]
-        return "-".join([*parts, self.load.treatment.name] if self.load.treatment else parts)
 
 
 @dataclass
@@ -134,7 +111,7 @@ class Plan:
             for load in self._planned_loads(name, program, stack.scenario.load.size == "quick")
         ]
         for case in cases:
-            _check_pods(case)
+            case.check_pods()
         return cases
 
     def _programs(self, stack: PlannedStack, of_benchmark: str | None) -> Sequence[str]:
@@ -159,50 +136,10 @@ class Plan:
         return found[:1] if "/" in name else found
 
     def objectives(self, case: Case, of_test: Iterable[Objective]) -> tuple[Objective, ...]:
-        """The SLO of a case: scenario < workload < test < option, the nearest on each subject.
-
-        A scenario's objectives hold for every load on its stack, but for what a harness is not there to measure, and
-        what a smoke load is too short to prove. So do an option's, where several harnesses are asked for.
-
-        Raises:
-            DeclarationError: an objective on a stage that the load does not have.
-        """
-        purpose, workload = case.load.harness.purpose, case.load.workload
-        of_stack = [
-            one
-            for one in case.stack.objectives
-            if purpose in METRICS[one.metric].purposes
-            and not (workload.header.smoke and cannot_prove(one, case.load.stages, workload.warmup, case.repeats))
-        ]
+        """The SLO of a case in one test, see :func:`.slo_of`. Raises DeclarationError."""
         asked = self.asked.get("harness") or ()
-        of_option = [
-            one
-            for one in self.option_objectives
-            if purpose in METRICS[one.metric].purposes or (len(asked) < 2 and _ALL not in asked)
-        ]
-        merged = nearest_wins(of_stack, case.load.workload.objectives, of_test, of_option)
-        stages = len(case.load.stages)
-        for objective in merged:
-            if stages and objective.stage is not None and objective.stage >= stages:
-                raise DeclarationError(
-                    f"{objective.origin}: objective '{objective.text}': "
-                    f"the last stage of {case.load.workload.name} is stage{stages - 1}"
-                )
-            if METRICS[objective.metric].kind == "money" and (missing := countable(case.stack.scenario)):
-                raise DeclarationError(f"{objective.origin}: objective '{objective.text}': {missing}")
-        return merged
-
-    @staticmethod
-    def unprovable(case: Case, objectives: Iterable[Objective]) -> str | None:
-        """Why a load cannot measure or prove one of its objectives, however good the stack is; None if it can all."""
-        load = case.load
-        reasons = (
-            cannot_measure(one, load.harness, load.profile, case.pods)
-            or cannot_prove(one, load.stages, load.workload.warmup, case.repeats)
-            for one in objectives
-        )
-        found = next((reason for reason in reasons if reason), None)
-        return f"{case.id}: {found}" if found else None
+        several = len(asked) > 1 or _ALL in asked
+        return slo_of(case, of_test, self.option_objectives, of_several=several)
 
     def _planned_loads(self, name: str, asked: str, quick: bool) -> tuple[PlannedLoad, ...]:
         key = (name, asked, quick)
@@ -226,15 +163,6 @@ class Plan:
         if "/" in name and path.parent.parent.name == "workloads":
             harness = self.harnesses(path.parent.name)
         return harness, path
-
-
-def _check_pods(case: Case) -> None:
-    load = case.load
-    if isinstance(load.harness, InPods):
-        try:
-            load.harness.check_pods(load.profile, case.pods, case.stack.scenario.load.image)
-        except DeclarationError as error:
-            raise DeclarationError(f"{case.id}: {error}") from error
 
 
 @cache

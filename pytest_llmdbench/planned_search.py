@@ -15,7 +15,7 @@ from pytest_llmdbench.verdicts.excess import limits_rate
 if TYPE_CHECKING:
     import pytest
 
-    from pytest_llmdbench.plan import Case
+    from pytest_llmdbench.case import Case
 
 #: Some length, to see what stages a load has.
 _SECONDS: Final = 60.0

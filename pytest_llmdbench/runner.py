@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     import pytest
 
     from pytest_llmdbench.bench import Bench
+    from pytest_llmdbench.case import Case
     from pytest_llmdbench.doom_watch import DoomWatch
     from pytest_llmdbench.fixtures import Slo
-    from pytest_llmdbench.plan import Case
     from pytest_llmdbench.results.result import Result
     from pytest_llmdbench.stacks.spec import Endpoint
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Generator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,18 +11,21 @@ import pytest
 
 from pytest_llmdbench.errors import LlmdError
 from pytest_llmdbench.reports.html import HtmlColumns
+from pytest_llmdbench.reports.interrupted import InterruptedCases
 
 if TYPE_CHECKING:
     from pytest_llmdbench.bench import Bench
 
 
-class RecordCollector(HtmlColumns):
+class RecordCollector(HtmlColumns, InterruptedCases):
     """Registered where reports arrive: the controller, or the only process."""
 
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._records: dict[str, dict[str, Any]] = {}
-        super().__init__(lambda: _named(self._records))
+        self._written = False
+        HtmlColumns.__init__(self, lambda: _named(self._records))
+        InterruptedCases.__init__(self, lambda: bench.folder)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_configure_node(self, node: Any) -> None:
@@ -35,6 +38,7 @@ class RecordCollector(HtmlColumns):
         """A case whose worker died has a line in the table all the same."""
         _, bracket, name = crashitem.partition("[")
         if bracket:
+            self.pytest_runtest_logfinish(crashitem)
             report.llmd = {"case": name.removesuffix("]"), "error": str(report.longrepr)}  # type: ignore[attr-defined]
 
     def pytest_report_header(self) -> list[str]:
@@ -53,37 +57,60 @@ class RecordCollector(HtmlColumns):
         if record and (report.when != "teardown" or report.nodeid not in self._records):
             self._records[report.nodeid] = record
 
+    def pytest_keyboard_interrupt(self) -> None:
+        """Before all others' files are written, say what was under way."""
+        self.report_interrupted(self._bench.config)
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_sessionfinish(self) -> Generator[None, object, object]:
+        """Files are written as well where pytest asks for no summary: without a terminal, after an internal error."""
+        outcome = yield
+        if not self._written:
+            self._write(None)
+        return outcome
+
     @pytest.hookimpl(trylast=True)
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Write the table and, where cases ran, ``run.json``."""
+        """Write the table, and the files."""
+        self._write(terminalreporter)
+
+    def _write(self, terminal: pytest.TerminalReporter | None) -> None:
+        """Write the table where there is a terminal for it, what was asked for and, where cases ran, ``run.json``."""
         from pytest_llmdbench.reports.started_engines import stack_starts, start_lines, store_lines
         from pytest_llmdbench.reports.terminal import stack_line, write_summary
-        from pytest_llmdbench.results.store import write_json
-        from pytest_llmdbench.stacks.ownership import StackOwner, stacks_of
+        from pytest_llmdbench.results.store import RUN, write_json
+        from pytest_llmdbench.stacks.owner import StackOwner
+        from pytest_llmdbench.stacks.ownership import stacks_of
 
+        self._written = True
+        say: Callable[..., None] = terminal.write_line if terminal else lambda line, **_: print(line)
         records = _named(self._records)
         owner = stacks_of(self._bench.config)
         # Reports arrive where stacks are owned, so this is the owner.
-        stacks = [stack_line(stack) for stack in owner.records()] if isinstance(owner, StackOwner) else []
+        lines = [stack_line(stack) for stack in owner.records()] if isinstance(owner, StackOwner) else []
+        # What a case has said already.
+        told = {str(record.get("error")).partition("\n")[0] for record in records}
+        stacks = [line for line in lines if line not in told]
         replayed = self._bench.settings.get("from_results")
         folder = self._bench.folder if any(record.get("folder") for record in records) else None
         where = replayed or (str(folder) if folder else None)
         starts = stack_starts(records)
         stored = list(store_lines(starts)) if self._bench.settings.get("store_corrections") else []
         engines = start_lines(starts, verbose=self._bench.config.get_verbosity() > 0)
-        write_summary(terminalreporter, records, [*stacks, *engines, *stored], where)
+        if terminal:
+            write_summary(terminal, records, [*stacks, *engines, *stored], where)
         asked = self._bench.settings.get("summary")
         if records or asked:
             from pytest_llmdbench.reports.markdown import summary, write
 
             for line in write(summary(records, [*stacks, *start_lines(starts), *stored], where), asked):
-                terminalreporter.write_line(line)
+                say(line)
         if folder and not replayed:
-            write_json(folder / "run.json", {"run": self._bench.run_id, "cases": self._records})
+            write_json(folder / RUN, {"run": self._bench.run_id, "cases": self._records})
         if folder:
-            self._export(Path(replayed).expanduser() if replayed else folder, terminalreporter)
+            self._export(Path(replayed).expanduser() if replayed else folder, say)
 
-    def _export(self, folder: Path, terminal: pytest.TerminalReporter) -> None:
+    def _export(self, folder: Path, say: Callable[..., None]) -> None:
         """Write the table of all results where one was asked for; what goes wrong does not lose the summary."""
         for path in self._bench.settings.get("export", ()):
             from pytest_llmdbench.results.export import export
@@ -91,9 +118,9 @@ class RecordCollector(HtmlColumns):
 
             try:
                 export(frame(folder), Path(path).expanduser())
-                terminal.write_line(f"all results: {path}")
+                say(f"all results: {path}")
             except LlmdError as error:
-                terminal.write_line(f"--llmd-export: {error}", red=True)
+                say(f"--llmd-export: {error}", red=True)
 
 
 def _named(records: Mapping[str, dict[str, Any]]) -> list[dict[str, Any]]:

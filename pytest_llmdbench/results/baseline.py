@@ -6,7 +6,6 @@ Values are in canonical units: seconds, tokens or requests a second. Only runs t
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -17,6 +16,7 @@ import yaml
 from pytest_llmdbench.errors import ResultsError
 from pytest_llmdbench.results.fields import Part
 from pytest_llmdbench.results.loading import load_yaml
+from pytest_llmdbench.results.whole_file import whole_file
 
 #: The version of the file's form; raised when a reader of the old form could go wrong.
 FORM: Final = 1
@@ -153,14 +153,10 @@ def write_baseline(path: Path, baseline: Baseline) -> None:
     """Write the file, whole or not at all. Raises ResultsError."""
     data = {"form": FORM, "cases": [case_to_json(one) for one in baseline.cases]}
     text = _HEADER + yaml.safe_dump(data, sort_keys=False, width=110)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        try:
+        with whole_file(path) as temporary:
             temporary.write_text(text, encoding="utf-8")
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise ResultsError(f"{path}: the baseline cannot be written: {error}") from error
 

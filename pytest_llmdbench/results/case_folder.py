@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from pytest_llmdbench.errors import ResultsError
 from pytest_llmdbench.results.fields import Part
-from pytest_llmdbench.results.loading import load_yaml
+from pytest_llmdbench.results.loading import load_json, load_yaml
 from pytest_llmdbench.results.recorded import CASE, SCENARIO, WORKLOAD
 from pytest_llmdbench.results.result import Result
 from pytest_llmdbench.results.store import RESULT, read_result
@@ -56,10 +55,7 @@ def read_case(folder: Path, *, workload: bool = True) -> CaseFolder:
 
 def read_json(path: Path) -> Part:
     """The object of fields that a JSON file holds. Raises ResultsError."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ResultsError(f"{path}: cannot be read, or was cut short: {error}") from error
+    data = load_json(path)
     if not isinstance(data, Mapping):
         raise ResultsError(f"{path}: is not an object of fields")
     return Part(str(path), data)

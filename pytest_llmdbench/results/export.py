@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from pytest_llmdbench.errors import DeclarationError, ResultsError, nearest
+from pytest_llmdbench.results.whole_file import whole_file
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,21 +23,23 @@ def export(frame: pd.DataFrame, path: Path) -> None:
         DeclarationError: the ending is none of :data:`ENDINGS`.
         ResultsError: the file cannot be written.
     """
+    write = writer(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with whole_file(path) as temporary:
+            write(frame, temporary)
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be written: {error}") from error
+
+
+def writer(path: Path) -> Callable[[pd.DataFrame, Path], None]:
+    """What writes the format that the ending of a name stands for. Raises DeclarationError where it is none."""
     write = ENDINGS.get(path.suffix.lower())
     if write is None:
         raise DeclarationError(
             f"{path}: the ending of a table's name says its format; {nearest(path.suffix.lower(), ENDINGS)}"
         )
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            write(frame, temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise ResultsError(f"{path}: cannot be written: {error}") from error
+    return write
 
 
 def _csv(frame: pd.DataFrame, path: Path) -> None:

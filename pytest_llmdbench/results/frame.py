@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +24,7 @@ from pytest_llmdbench.results.columns import COUNTS, LATENCIES, LENGTHS, NAMED, 
 from pytest_llmdbench.results.fields import LARGEST_COUNT, Part
 from pytest_llmdbench.results.recorded import CASE
 from pytest_llmdbench.results.result import PERCENTILES, Distribution, Result, Stage
-from pytest_llmdbench.results.store import RESULT
+from pytest_llmdbench.results.store import NO_RESULT, RESULT, RUN
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -70,8 +71,8 @@ def _rows(folder: Path) -> Iterator[Row]:
         # What else is in the folder of a case is made from it, or is the load program's own.
         yield from _case_rows(read_case(folder, workload=False))
         return
-    if "run.json" in names:
-        yield from _unrun(folder / "run.json")
+    if RUN in names:
+        yield from _unrun(folder / RUN)
     counted = reports(names)
     for entry in entries:
         if entry.is_dir() and not entry.is_symlink():
@@ -82,30 +83,51 @@ def _rows(folder: Path) -> Iterator[Row]:
 
 def _case_rows(case: CaseFolder) -> Iterator[Row]:
     facts = case.facts
-    stack = components(case.scenario, "") if case.scenario else []
-    deployed = setting(Part(facts.file, {"scenario": {"stack": stack}}), "0.2")
     verdict = case.verdict
     about: Row = {name: facts.text(name) for name in TEXTS if name not in ("source", "folder", "stage", "notes")}
     about |= {
         "source": "pytest-llmdbench",
         "folder": str(case.path),
-        "accelerator": deployed["accelerator"],
-        "accelerators": deployed["accelerators"],
+        **_accelerators(case),
         "verdict": verdict.text("outcome") if verdict else None,
         "verdict_reason": verdict.text("reason") if verdict else None,
         **_factors(facts),
     }
     if case.result is None:
-        yield {**about, "stage": WHOLE, "notes": "no result: the run ended before it was written"}
+        yield {**about, "stage": WHOLE, "notes": f"no result: {NO_RESULT}"}
         return
     about |= _result_cells(case.result)
-    stages = {WHOLE: case.result.whole} | {str(number): stage for number, stage in enumerate(case.result.stages)}
+    stages = {WHOLE: _with_load(case.result)} | {str(number): stage for number, stage in enumerate(case.result.stages)}
     for name, stage in stages.items():
         row = {**about, "stage": name, **_stage_cells(stage)}
         for count in COUNTS:
             if abs(row[count] or 0) > LARGEST_COUNT:
                 raise ResultsError(f"{case.path / RESULT}: stage {name}: {count} is no count: {str(row[count])[:60]}")
         yield row
+
+
+def _accelerators(case: CaseFolder) -> Row:
+    """What the stack had, by its scenario, and how many: what it says is counted, else what it deploys."""
+    if case.scenario is None:
+        return {}
+    stack = components(case.scenario, "")
+    deployed = setting(Part(case.facts.file, {"scenario": {"stack": stack}}), "0.2")
+    said = case.scenario.accelerator
+    return {
+        "accelerator": deployed["accelerator"] or (said.product if said.gpus else None),
+        "accelerators": said.gpus or deployed["accelerators"],
+    }
+
+
+def _with_load(result: Result) -> Stage:
+    """The whole run, with the load of its only stage where it has no more than one."""
+    if len(result.stages) != 1:
+        return result.whole
+    (stage,) = result.stages
+    known = {name: getattr(result.whole, name) for name in ("asked_rate", "achieved_rate", "concurrency")}
+    return replace(
+        result.whole, **{name: getattr(stage, name) if value is None else value for name, value in known.items()}
+    )
 
 
 def _unrun(path: Path) -> Iterator[Row]:

@@ -1,7 +1,8 @@
-"""A YAML file as plain data, whatever is in it: nothing but ResultsError comes out of a bad one."""
+"""A YAML or JSON file as plain data, whatever is in it: nothing but ResultsError comes out of a bad one."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
@@ -32,11 +33,23 @@ def load_yaml(path: Path) -> Part:
     try:
         text = path.read_text(encoding="utf-8")
         data = _known(text) if len(text) <= SHORT else _plain(text)
-    except (OSError, ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, OverflowError, RecursionError, yaml.YAMLError) as error:
         raise ResultsError(f"{path}: cannot be read, or was cut short: {_one_line(error)}") from error
     if not isinstance(data, Mapping):
         raise ResultsError(f"{path}: is not an object of fields, or was cut short")
     return Part(str(path), data)
+
+
+def load_json(path: Path) -> Any:
+    """What a JSON file holds. Raises ResultsError: it cannot be read, or was cut short."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise ResultsError(f"{path}: cannot be read, or was cut short: {error}") from error
 
 
 def _plain(text: str) -> Any:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any, Final
 
+from pytest_llmdbench.case import Case
 from pytest_llmdbench.declared.metrics import METRICS
 from pytest_llmdbench.declared.prices import price_of
-from pytest_llmdbench.plan import Case
 from pytest_llmdbench.results.result import Result
 
 #: The latencies and statistics that reports have columns for.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from pytest_llmdbench.declared.objective import Objective, parse_objective
 from pytest_llmdbench.declared.warmup import AUTO, Warmup, parse_warmup
 from pytest_llmdbench.declared.workload import HEADER
 from pytest_llmdbench.errors import DeclarationError, ResultsError
-from pytest_llmdbench.results.loading import load_yaml
+from pytest_llmdbench.results.loading import load_json, load_yaml
 from pytest_llmdbench.results.result import Result
 from pytest_llmdbench.results.store import read_result
 
@@ -119,10 +118,7 @@ def _reported(folder: Path) -> Iterator[Recorded]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    try:
-        case = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ResultsError(f"{path}: cannot be read, or was cut short: {error}") from error
+    case = load_json(path)
     if not isinstance(case, dict):
         raise ResultsError(f"{path}: does not say what was run")
     return case

@@ -6,20 +6,29 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Final
 
 from pytest_llmdbench.errors import ResultsError
+from pytest_llmdbench.results.loading import load_json
 from pytest_llmdbench.results.result import Result
+from pytest_llmdbench.results.whole_file import whole_file
 
 #: The canonical result in the folder of a case.
 RESULT: Final = "result.json"
+#: What a session says of all its cases, beside their folders.
+RUN: Final = "run.json"
+#: Why a folder of a case may have none.
+NO_RESULT: Final = "the run ended before its result was written"
 #: The version of its form; raised when a reader of the old form could go wrong.
 FORM: Final = 2
+#: Runs of one case in one session that have a folder each.
+_MOST: Final = 9_999
 
 
 def new_run_id() -> str:
@@ -28,16 +37,30 @@ def new_run_id() -> str:
 
 
 def case_folder(run_folder: Path, nodeid: str) -> Path:
-    """A new folder for one run of a case; a repeated case gets ``.2``, ``.3`` ..."""
-    name = re.sub(r"[^\w.+-]+", "_", nodeid.rpartition("/")[2]).strip("_")[:200]
-    for number in range(1, 10_000):
-        folder = run_folder / (name if number == 1 else f"{name}.{number}")
+    """A new folder for one run of a case; a repeated case gets ``.2``, ``.3`` ... Raises ResultsError."""
+    for folder in _folders(run_folder, nodeid):
         try:
             folder.mkdir(parents=True)
         except FileExistsError:
-            continue
+            if folder.is_dir():
+                continue
+            raise ResultsError(f"{folder}: is a file, where results were to go") from None
+        except OSError as error:
+            raise ResultsError(
+                f"{folder}: cannot be made: {error.strerror}; --llmd-results says where results go"
+            ) from error
         return folder
-    raise FileExistsError(run_folder / name)
+    raise ResultsError(f"{run_folder}: holds {_MOST} runs of {nodeid}, and has no name for a further one")
+
+
+def case_folders(run_folder: Path, nodeid: str) -> list[Path]:
+    """The folders that :func:`case_folder` made for one case, the first first; tests of one name share them."""
+    return list(takewhile(Path.is_dir, _folders(run_folder, nodeid)))
+
+
+def _folders(run_folder: Path, nodeid: str) -> Iterator[Path]:
+    name = re.sub(r"[^\w.+-]+", "_", nodeid.rpartition("/")[2]).strip("_")[:200]
+    return (run_folder / (name if number == 1 else f"{name}.{number}") for number in range(1, _MOST + 1))
 
 
 def pooled_folder(folder: Path) -> Path:
@@ -49,9 +72,8 @@ def pooled_folder(folder: Path) -> Path:
 
 def write_json(path: Path, data: Mapping[str, Any]) -> None:
     """Write JSON whole or not at all: readers never see half a file."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(data, indent=2, default=str) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        temporary.write_text(json.dumps(data, indent=2, default=str) + "\n", encoding="utf-8")
 
 
 def write_result(folder: Path, result: Result) -> None:
@@ -68,10 +90,9 @@ def read_result(folder: Path) -> Result:
     from pydantic import ValidationError
 
     path = folder / RESULT
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ResultsError(f"{path}: cannot be read, or was cut short: {error}") from error
+    if not path.exists():
+        raise ResultsError(f"{folder}: has no {RESULT}: {NO_RESULT}")
+    data = load_json(path)
     form = data.pop("form", None) if isinstance(data, dict) else None
     if form != FORM:
         raise ResultsError(f"{path}: is of form {form!r}; this version of pytest-llmdbench reads form {FORM}")

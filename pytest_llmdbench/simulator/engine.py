@@ -10,24 +10,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from dataclasses import dataclass, field
 from heapq import heappop, heappush
 
 from pytest_llmdbench.simulator.allocation import Allocation
 from pytest_llmdbench.simulator.config import SimulatorConfig
+from pytest_llmdbench.simulator.progress import Progress
 from pytest_llmdbench.simulator.sequence import Sequence
-from pytest_llmdbench.simulator.spread import factors
-
-
-@dataclass(slots=True)
-class Progress:
-    """What happened at one deadline: every sequence in ``tokens`` got one token at ``due``, some finished with it."""
-
-    due: float
-    is_step: bool = False
-    step_time: float = 0.0
-    tokens: list[Sequence] = field(default_factory=list)
-    finished: list[Sequence] = field(default_factory=list)
+from pytest_llmdbench.simulator.timing import Timing
 
 
 class Engine:
@@ -52,8 +41,7 @@ class Engine:
         self._admissions = 0
         self._blocked_at = -math.inf
         self._stall = (math.inf, math.inf)
-        self._step_factor = factors(config.step_spread, f"step {config.seed}")
-        self._ttft_factor = factors(config.ttft_spread, f"ttft {config.seed}")
+        self._timing = Timing(config)
 
     def submit(self, sequence: Sequence) -> None:
         """Queue a sequence; it is considered when the next step begins (see ``wake``)."""
@@ -131,11 +119,7 @@ class Engine:
             self._blocked_at = start
         sequences = len(self._decoding) + len(self._chunks)
         if sequences:
-            prefill = sum(tokens for _, tokens in self._chunks)
-            config = self.config
-            self._step_time = self._step_factor() * (
-                config.itl + config.itl_per_sequence * sequences + config.prefill_per_token * prefill
-            )
+            self._step_time = self._timing.step(sequences, sum(tokens for _, tokens in self._chunks))
             self._step_end = start + self._step_time
 
     def _grow_decoding(self) -> None:
@@ -181,7 +165,7 @@ class Engine:
             if self.config.ttft:
                 had_room = sequence.arrival > self._blocked_at
                 room_since = sequence.arrival if had_room else start
-                sequence.not_before = room_since + self.config.ttft * self._ttft_factor()
+                sequence.not_before = room_since + self._timing.first_token()
         sequence.state = "prefill"
         self.running[sequence] = None
         self._prefilling.append(sequence)

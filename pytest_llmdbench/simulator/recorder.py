@@ -10,9 +10,10 @@ import time
 from typing import Any
 
 from pytest_llmdbench.simulator.config import SimulatorConfig
-from pytest_llmdbench.simulator.engine import Engine, Progress
+from pytest_llmdbench.simulator.engine import Engine
 from pytest_llmdbench.simulator.histogram import LogHistogram
 from pytest_llmdbench.simulator.metrics import Metrics
+from pytest_llmdbench.simulator.progress import Progress
 from pytest_llmdbench.simulator.sequence import Sequence
 
 LATE_FLOOR_S = 0.002

@@ -3,53 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import enum
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pytest_llmdbench.errors import LlmdError, StandupError
 from pytest_llmdbench.say import Say
-from pytest_llmdbench.stacks.deployment import Deployment, DeploymentFactory, Interruptible, Scrapable, Watchful
-from pytest_llmdbench.stacks.scrape import Scraping
+from pytest_llmdbench.stacks.deployment import Deployment, DeploymentFactory, Interruptible
+from pytest_llmdbench.stacks.pooled_stack import PooledStack, State
 from pytest_llmdbench.stacks.spec import Endpoint, StackSpec
-
-
-class _State(enum.Enum):
-    DOWN = enum.auto()
-    RISING = enum.auto()
-    UP = enum.auto()
-    FALLING = enum.auto()
-
-
-@dataclass(eq=False)
-class _Stack:
-    spec: StackSpec
-    #: Cases that are not over yet, by node id.
-    cases: set[str] = field(default_factory=set)
-    state: _State = _State.DOWN
-    #: Whether it has to go down as soon as it can.
-    unwanted: bool = False
-    thread: threading.Thread | None = None
-    deployment: Deployment | None = None
-    endpoint: Endpoint | None = None
-    failure: LlmdError | None = None
-    #: Whether anybody was given the failure in full.
-    told: bool = False
-    #: Who has it, and who had it or asked for it last.
-    borrower: str | None = None
-    last: str | None = None
-    #: Held during a call on the deployment while the stack is up: calls never overlap.
-    calls: threading.Lock = field(default_factory=threading.Lock)
-    #: The metrics of its servers, while its borrower has a load on it.
-    scraping: Scraping | None = None
-    uses: int = 0
-    standup_s: float | None = None
-    teardown_s: float | None = None
-    error: str | None = None
 
 
 class StackPool:
@@ -64,7 +28,7 @@ class StackPool:
         self._show = say
         self._max_stacks = max_stacks
         self._changed = threading.Condition()
-        self._stacks: dict[str, _Stack] = {}
+        self._stacks: dict[str, PooledStack] = {}
         self._stack_of: dict[str, str] = {}
         self._finished: set[str] = set()
         self._gone: set[str] = set()
@@ -74,7 +38,7 @@ class StackPool:
         """Say which case (by node id) needs which stack; may be said again, by several workers."""
         with self._changed:
             for nodeid, spec in cases.items():
-                stack = self._stacks.setdefault(spec.key, _Stack(spec))
+                stack = self._stacks.setdefault(spec.key, PooledStack(spec))
                 self._stack_of[nodeid] = spec.key
                 # The worker that replaces a dead one plans everything again.
                 if nodeid not in self._finished:
@@ -101,14 +65,14 @@ class StackPool:
             stack = self._stacks[key]
             while True:
                 if stack.failure is not None:
-                    raise self._failure(stack, stack.failure)
+                    raise stack.told_failure(stack.failure)
                 if self._closed:
                     raise StandupError(f"stack {key}: the run is ending")
                 if stack.endpoint is not None and not stack.unwanted and stack.borrower in (None, borrower):
                     stack.uses += stack.borrower is None
                     stack.borrower = stack.last = borrower
                     return stack.endpoint
-                if stack.state is _State.DOWN:
+                if stack.state is State.DOWN:
                     self._begin(stack, borrower)
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
@@ -121,7 +85,7 @@ class StackPool:
             stack = self._stacks[key]
             if stack.borrower == borrower:
                 stack.borrower = None
-                self._stop_scraping(stack)
+                stack.stop_scraping()
                 # Only where a case ran once more after it was over (a rerun) is there none left here.
                 stack.unwanted |= not stack.cases
                 self._changed.notify_all()
@@ -135,41 +99,24 @@ class StackPool:
             self._changed.notify_all()
 
     def reset(self, key: str) -> str | None:
-        """Bring a borrowed stack to the state that every run starts from; gives what of it could not be done."""
-        stack = self._stacks[key]
-        with stack.calls:
-            return self._deployment(stack).reset()
+        """See :meth:`PooledStack.reset`; as the four below, for whoever has borrowed the stack."""
+        return self._stacks[key].reset()
 
     def scrape(self, key: str, interval_s: float, folder: Path) -> None:
-        """Read the metrics of a borrowed stack's servers from now on, every so many seconds, if it has such.
-
-        What they say first and last is kept in ``folder``. It ends with :meth:`observe`, or when the stack is given
-        back.
-        """
-        stack = self._stacks[key]
-        with stack.calls:
-            deployment = self._deployment(stack)
-            self._stop_scraping(stack)
-            if isinstance(deployment, Scrapable):
-                stack.scraping = Scraping(deployment.look(), interval_s, folder)
+        """See :meth:`PooledStack.scrape`."""
+        self._stacks[key].scrape(interval_s, folder)
 
     def so_far(self, key: str) -> Mapping[str, Any]:
-        """What a borrowed stack's servers have counted of single requests' times, while they are scraped."""
-        scraping = self._stacks[key].scraping
-        return scraping.so_far() if scraping is not None else {}
+        """See :meth:`PooledStack.so_far`."""
+        return self._stacks[key].so_far()
 
     def observe(self, key: str) -> Mapping[str, Any]:
-        """What a borrowed stack says of itself since the last reset; ``metrics`` are what its servers counted."""
-        stack = self._stacks[key]
-        with stack.calls:
-            scraping, stack.scraping = stack.scraping, None
-            metrics = {"metrics": scraping.end()} if scraping is not None else {}
-            return {**self._deployment(stack).observe(), **metrics}
+        """See :meth:`PooledStack.observe`."""
+        return self._stacks[key].observe()
 
     def trouble(self, key: str) -> str | None:
-        """What has happened to a borrowed stack that spoils a load; None while all is well, or where nobody can say."""
-        deployment = self._stacks[key].deployment
-        return deployment.trouble() if isinstance(deployment, Watchful) else None
+        """See :meth:`PooledStack.trouble`."""
+        return self._stacks[key].trouble()
 
     def finish(self, nodeid: str) -> None:
         """A case is over. After the last one of a stack its teardown starts, in the background."""
@@ -180,7 +127,7 @@ class StackPool:
                 return
             stack = self._stacks[key]
             stack.cases.discard(nodeid)
-            if not stack.cases and stack.state in (_State.RISING, _State.UP):
+            if not stack.cases and stack.state in (State.RISING, State.UP):
                 stack.borrower = None  # whoever still has it borrowed it for a case that is over
                 stack.unwanted = True
                 self._changed.notify_all()
@@ -192,7 +139,7 @@ class StackPool:
         """
         with self._changed:
             interrupted = (
-                [] if self._closed else [s.deployment for s in self._stacks.values() if s.state is _State.RISING]
+                [] if self._closed else [s.deployment for s in self._stacks.values() if s.state is State.RISING]
             )
             self._closed = True
             for stack in self._stacks.values():
@@ -208,47 +155,44 @@ class StackPool:
     def records(self) -> list[dict[str, Any]]:
         """What there is to say of each stack that was asked for: key, seconds up and down, uses, error."""
         with self._changed:
-            return [
-                {
-                    "key": stack.spec.key,
-                    "standup_s": stack.standup_s,
-                    "teardown_s": stack.teardown_s,
-                    "uses": stack.uses,
-                    "error": stack.error,
-                }
-                for stack in self._stacks.values()
-                if stack.thread is not None
-            ]
+            return [stack.record() for stack in self._stacks.values() if stack.thread is not None]
 
-    def _begin(self, stack: _Stack, borrower: str) -> None:
+    def _begin(self, stack: PooledStack, borrower: str) -> None:
         """Have a stack stood up if there is room for it; else make room, if nobody but this borrower would miss it."""
         if self._max_stacks is not None and self._standing() >= self._max_stacks:
             for other in self._stacks.values():
                 mine = other.last == borrower or other.last in self._gone
-                if other.state is _State.UP and other.borrower is None and mine:
+                if other.state is State.UP and other.borrower is None and mine:
                     other.unwanted = True
                     self._changed.notify_all()
                     return
             return
         # A daemon: whoever does not want to wait for a teardown leaves the rest to the reaper.
         stack.thread = threading.Thread(target=self._live, args=(stack,), name=stack.spec.key, daemon=True)
-        stack.thread.start()
-        stack.state, stack.unwanted, stack.last = _State.RISING, False, borrower
+        try:
+            stack.state, stack.unwanted, stack.last = State.RISING, False, borrower
+            stack.thread.start()
+        except BaseException:  # Ctrl-C: the thread may be there all the same, and finds that it is not wanted
+            stack.state = State.DOWN
+            raise
 
-    def _live(self, stack: _Stack) -> None:
+    def _live(self, stack: PooledStack) -> None:
         """A stack's life from up to down; its own thread, whoever waits for it."""
+        with self._changed:
+            if stack.thread is not threading.current_thread() or stack.state is State.DOWN:
+                return
         try:
             self._stand_up(stack)
             with self._changed:
                 self._changed.wait_for(lambda: stack.unwanted)
-                stack.state, stack.endpoint = _State.FALLING, None
+                stack.state, stack.endpoint = State.FALLING, None
             self._take_down(stack)
         finally:
             with self._changed:
-                stack.state, stack.endpoint, stack.deployment = _State.DOWN, None, None
+                stack.state, stack.endpoint, stack.deployment = State.DOWN, None, None
                 self._changed.notify_all()
 
-    def _stand_up(self, stack: _Stack) -> None:
+    def _stand_up(self, stack: PooledStack) -> None:
         key, began = stack.spec.key, time.monotonic()
         self._say(f"stack {key}: standing up")
         endpoint: Endpoint | None = None
@@ -261,13 +205,13 @@ class StackPool:
             self._say(f"stack {key}: up after {took:.1f} s")
         with self._changed:
             if endpoint is not None:
-                stack.state, stack.endpoint, stack.standup_s = _State.UP, endpoint, took
+                stack.state, stack.endpoint, stack.standup_s = State.UP, endpoint, took
             else:
                 stack.failure, stack.unwanted = failure, True
                 stack.error = "the run ended before it was up" if self._closed else str(failure)
             self._changed.notify_all()
 
-    def _deploy(self, stack: _Stack) -> Deployment:
+    def _deploy(self, stack: PooledStack) -> Deployment:
         deployment = self._factories[stack.spec.deploy](stack.spec, self._say)
         with self._changed:
             stack.deployment = deployment
@@ -275,39 +219,18 @@ class StackPool:
                 raise StandupError(f"stack {stack.spec.key}: the run is ending")
         return deployment
 
-    def _take_down(self, stack: _Stack) -> None:
+    def _take_down(self, stack: PooledStack) -> None:
         began = time.monotonic()
         try:
-            if stack.deployment is not None:
-                with stack.calls:
-                    self._stop_scraping(stack)
-                    stack.deployment.down()
+            stack.take_down()
         except Exception as error:  # remembered for the report, and the others are taken down all the same
             failed = f"it could not be taken down: {error}"
             stack.error = f"{stack.error}; and {failed}" if stack.error else failed
             self._say(f"stack {stack.spec.key}: {failed}")
         stack.teardown_s = time.monotonic() - began
 
-    def _stop_scraping(self, stack: _Stack) -> None:
-        scraping, stack.scraping = stack.scraping, None
-        if scraping is not None:
-            scraping.abandon()
-
-    def _failure(self, stack: _Stack, failure: LlmdError) -> LlmdError:
-        """The whole story for the first who asks, one line for the others."""
-        if not stack.told:
-            stack.told = True
-            return failure
-        first_line = (str(failure).splitlines() or [repr(failure)])[0]
-        return StandupError(f"stack {stack.spec.key} did not come up for an earlier case: {first_line}")
-
     def _standing(self) -> int:
-        return sum(stack.state is not _State.DOWN for stack in self._stacks.values())
-
-    def _deployment(self, stack: _Stack) -> Deployment:
-        if stack.deployment is None:
-            raise StandupError(f"stack {stack.spec.key}: it is down, the run is ending")
-        return stack.deployment
+        return sum(stack.state is not State.DOWN for stack in self._stacks.values())
 
     def _say(self, line: str) -> None:
         with contextlib.suppress(Exception):  # a line that cannot be shown leaves no stack behind

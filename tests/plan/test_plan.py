@@ -12,6 +12,7 @@ from pytest_llmdbench.errors import DeclarationError
 from pytest_llmdbench.harnesses.inference_perf import InferencePerf
 from pytest_llmdbench.harnesses.registry import Harnesses
 from pytest_llmdbench.plan import Plan
+from pytest_llmdbench.planned_slo import unprovable
 
 PlanMaker = Callable[..., Plan]
 
@@ -246,7 +247,7 @@ def test_a_version_that_cannot_be_installed_is_refused_with_those_that_can(plan:
 def test_a_smoke_load_leaves_out_what_it_cannot_prove_of_the_scenario(plan: PlanMaker, tmp_path: Path) -> None:
     made = plan(scenario=["./strict.yaml"])
     (tmp_path / "strict.yaml").write_text("deploy: local\nslo: [ttft.p99 <= 1s, error_rate <= 1%]\n")
-    load = "load: {stages: [{rate: 1, duration: 10}]}\n"
+    load = "api: {streaming: true}\nload: {stages: [{rate: 1, duration: 10}]}\n"
     for name, header in (("smoke", "llmdbench: {smoke: true}\n"), ("real", "")):
         path = tmp_path / "workloads/inference-perf" / f"{name}.yaml"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -254,7 +255,7 @@ def test_a_smoke_load_leaves_out_what_it_cannot_prove_of_the_scenario(plan: Plan
     (smoke,) = made.cases(["smoke"])
     assert [one.text for one in made.objectives(smoke, ())] == ["error_rate <= 1%"]
     (real,) = made.cases(["real"])
-    said = made.unprovable(real, made.objectives(real, ())) or ""
+    said = unprovable(real, made.objectives(real, ())) or ""
     assert said.startswith("strict-inference-perf-real: objective 'ttft.p99 <= 1 s'")
     assert "takes 299 requests" in said
-    assert made.unprovable(smoke, made.objectives(smoke, ())) is None
+    assert unprovable(smoke, made.objectives(smoke, ())) is None

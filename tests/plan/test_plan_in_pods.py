@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from pytest_llmdbench.case import Case
 from pytest_llmdbench.declared.places import Places, shipped_root
 from pytest_llmdbench.errors import DeclarationError
 from pytest_llmdbench.harnesses.registry import Harnesses
-from pytest_llmdbench.plan import Case, Plan
+from pytest_llmdbench.plan import Plan
+from pytest_llmdbench.planned_slo import unprovable
 from tests.plan.test_plan import AskedFor
 
 WAYS = ("local", "standalone", "modelservice", "endpoint")
@@ -74,7 +76,7 @@ def refusal(workload: str, **asked: Any) -> str | None:
     """Why what was asked of the one case of a workload can never be judged."""
     plan = planned(**asked)
     (case,) = plan.cases([workload])
-    return plan.unprovable(case, plan.objectives(case, ()))
+    return unprovable(case, plan.objectives(case, ()))
 
 
 def test_a_score_that_an_agentic_evaluation_does_not_have_is_refused_with_those_there_are() -> None:

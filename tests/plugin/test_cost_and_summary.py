@@ -106,3 +106,23 @@ def test_a_summary_in_markdown_is_left_for_the_page_of_the_job(
     # One line a case fits the width, whoever ran it.
     lines = done.stdout.str().partition("= llmdbench =")[2].splitlines()
     assert max(len(line) for line in lines if "one-quick-load" in line and "FAILED" not in line) <= 100
+
+
+@pytest.mark.parametrize(
+    ("options", "more", "status"),
+    [
+        pytest.param(["-p", "no:terminal"], "", 0, id="no terminal"),
+        pytest.param([], "def test_that_leaves():\n    pytest.exit('enough', returncode=7)\n", 7, id="an exit"),
+    ],
+)
+def test_files_that_were_asked_for_are_written_where_pytest_gives_no_summary(
+    project: pytest.Pytester, options: list[str], more: str, status: int
+) -> None:
+    tests = project.path / "test_bench.py"
+    tests.write_text(f"{tests.read_text()}\n{more}")
+    done = project.runpytest_subprocess("--scenario=one", "--llmd-summary=s.md", "--llmd-export=all.csv", *options)
+    assert done.ret == status
+    assert "one-quick-load-short" in (project.path / "s.md").read_text()
+    assert "quick-load" in (project.path / "all.csv").read_text()
+    (folder,) = (project.path / "llmdbench-results").iterdir()
+    assert len(json.loads((folder / "run.json").read_text())["cases"]) == 1

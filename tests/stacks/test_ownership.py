@@ -23,6 +23,7 @@ import os, sys, time
 import pytest
 from pytest_llmdbench.errors import StandupError
 from pytest_llmdbench.stacks import ownership, processes
+from pytest_llmdbench.stacks.source import STACK_KEY
 from pytest_llmdbench.stacks.spec import Endpoint, StackSpec
 
 def note(line):
@@ -62,12 +63,12 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     for item in items:
         if "key" in getattr(item, "fixturenames", ()):
-            item.stash[ownership.STACK_KEY] = StackSpec(item.callspec.params["key"], "sleeper", {})
+            item.stash[STACK_KEY] = StackSpec(item.callspec.params["key"], "sleeper", {})
 
 @pytest.fixture
 def stack(request, key):
     source = ownership.stacks_of(request.config)
-    endpoint = source.acquire(request.node.stash[ownership.STACK_KEY])
+    endpoint = source.acquire(request.node.stash[STACK_KEY])
     note(f"begin {key}")
     source.reset(key)
     yield endpoint
@@ -75,6 +76,10 @@ def stack(request, key):
     source.say(f"load on {key} is over")
     note(f"end {key}")
     source.release(key)
+
+def pytest_keyboard_interrupt():
+    note("told interrupt")
+    time.sleep(float(os.environ.get("TELL_S", 0)))
 
 def pytest_terminal_summary(terminalreporter, config):
     for record in ownership.stacks_of(config).records():
@@ -359,6 +364,24 @@ def test_ctrl_c_in_the_terminal_reaches_everybody_and_leaves_nothing(project: Pr
     os.killpg(session.pid, signal.SIGINT)
     project.end(session)
     assert session.returncode == pytest.ExitCode.INTERRUPTED
+    assert "down a" in project.events
+
+
+@HERE_AND_THERE
+def test_a_key_pressed_twice_is_answered_and_the_summary_is_written(
+    project: Project, monkeypatch: pytest.MonkeyPatch, workers: str
+) -> None:
+    monkeypatch.setenv("TELL_S", "0.5")
+    project.cases("a1", "time.sleep(60)")
+    session = project.start(workers)
+    project.wait_for(session, "begin a")
+    os.kill(session.pid, signal.SIGINT)
+    project.wait_for(session, "told interrupt")
+    os.kill(session.pid, signal.SIGINT)
+    project.end(session)
+    assert session.returncode == pytest.ExitCode.INTERRUPTED, project.log
+    assert "once more leaves it to the reaper" in project.log
+    assert "record a: 1 uses" in project.log
     assert "down a" in project.events
 
 

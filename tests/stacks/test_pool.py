@@ -243,3 +243,25 @@ def test_a_line_that_cannot_be_shown_stops_nothing(world: World) -> None:
     assert pool.acquire("s", "gw0")
     assert pool.close(SOON_S)
     assert world.events == ["up s", "down s"]
+
+
+def test_a_ctrl_c_in_the_instant_that_a_stack_begins_leaves_no_stack(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = world.pool({"a": "s"})
+    begun: list[threading.Thread] = []
+
+    def start(thread: threading.Thread) -> None:
+        begun.append(thread)
+        monkeypatch.undo()
+        thread.start()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(KeyboardInterrupt):
+        pool.acquire("s", "main")
+    begun[0].join(SOON_S)
+    assert world.events == []
+    assert pool.acquire("s", "main"), "and it can begin later"
+    assert pool.close(SOON_S)
+    assert world.events == ["up s", "down s"]

@@ -1,18 +1,16 @@
-"""A stack that is in the cluster: created, checked, questioned and deleted through its names."""
+"""A stack that is in the cluster: created, questioned and deleted through its names."""
 
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Any
 
 from pytest_llmdbench.declared.scenario import Scenario
 from pytest_llmdbench.errors import StandupError, counted
 from pytest_llmdbench.say import Say
-from pytest_llmdbench.stacks.kubernetes import verify
 from pytest_llmdbench.stacks.kubernetes.anchor import Anchor
 from pytest_llmdbench.stacks.kubernetes.cluster import Cluster, ClusterError
 from pytest_llmdbench.stacks.kubernetes.helm import Helm
@@ -20,20 +18,12 @@ from pytest_llmdbench.stacks.kubernetes.interruptible import interruptibly
 from pytest_llmdbench.stacks.kubernetes.kept import StackRecord, delete_all, fingerprint, of_stack, verify_gone
 from pytest_llmdbench.stacks.kubernetes.names import Names
 from pytest_llmdbench.stacks.kubernetes.pods_wanted import common_labels
-from pytest_llmdbench.stacks.kubernetes.podspec import CONTAINER
 from pytest_llmdbench.stacks.kubernetes.rendered import Manifest, Rendered
 from pytest_llmdbench.stacks.kubernetes.scrape import InsideLook
 from pytest_llmdbench.stacks.kubernetes.scrape_targets import ScrapeTarget, nodes_of, targets_of
 from pytest_llmdbench.stacks.kubernetes.session import deployed_part
 from pytest_llmdbench.stacks.kubernetes.vantage import Ask, ask
 from pytest_llmdbench.stacks.kubernetes.wait import wait_job, wait_ready
-
-#: A model that is Ready may still compile for its first request: so long may that take, in seconds.
-FIRST_COMPLETION_S: Final = 300.0
-#: Seconds between two tries of what a router learns of only a moment after its pods are Ready.
-AGAIN_S: Final = 1.0
-#: For how long a router may not know its pods yet, in seconds.
-ROUTER_S: Final = 60.0
 
 
 @dataclass(eq=False)
@@ -50,13 +40,14 @@ class LiveStack:
     interrupted: threading.Event
     wait_for_gpus: bool = False
     vantage: str = ""
-    _host: str = ""
+    #: Where a Gateway answers, once it is known.
+    host: str = ""
 
     @property
     def url(self) -> str:
-        """Where it answers, seen from inside the cluster; after :meth:`check` where a Gateway has its own address."""
+        """Where it answers, seen from inside the cluster."""
         one = self.rendered
-        host = self._host or f"{one.service}.{self.names.namespace}.svc"
+        host = self.host or f"{one.service}.{self.names.namespace}.svc"
         return f"http://{host}:{one.port}"
 
     def create(self, deadline: float) -> None:
@@ -107,82 +98,6 @@ class LiveStack:
             if error.status != 403:
                 raise
             self.say(f"stack {self.key}: no {manifest['kind']} is made: {error}")
-
-    def check(self, deadline: float) -> None:
-        """See that what runs is what was asked for, and that it answers where the load will ask."""
-        differing = []
-        for expected in self.rendered.expected:
-            pods = self.cluster.objects("v1", "Pod", expected.selector)
-            differing += verify.differing_flags(expected, pods) if expected.flags else []
-        if self.rendered.files:
-            maps = self.cluster.objects("v1", "ConfigMap", of_stack(self.names.run, self.names.stack))
-            differing += verify.differing_files(self.rendered.files, maps)
-        differing += self._pools()
-        if differing:
-            raise StandupError("\n  - ".join([f"stack {self.key} is not what the scenario says:", *differing]))
-        self._check_engines()
-        if self.rendered.gateway:
-            self._host = self._gateway_address(deadline)
-        self._check_path(deadline)
-
-    def _gateway_address(self, deadline: float) -> str:
-        """The address that a Gateway is given by its provider."""
-        name = self.rendered.gateway
-        while True:
-            found = self.cluster.get("gateway.networking.k8s.io/v1", "Gateway", name) or {}
-            addresses = (found.get("status") or {}).get("addresses") or []
-            if addresses:
-                return str(addresses[0]["value"])
-            if time.monotonic() > deadline:
-                said = [one.get("message") for one in (found.get("status") or {}).get("conditions") or ()]
-                raise StandupError(f"Gateway {name} was given no address in time: {'; '.join(map(str, said))}")
-            if self.interrupted.wait(AGAIN_S):
-                raise StandupError(f"stack {self.key}: the run ended before it was up")
-
-    def _pools(self) -> list[str]:
-        """How the pods that the router chooses from are others than those that serve; nothing without a router."""
-        labels, roles = of_stack(self.names.run, self.names.stack), self.rendered.expected
-        if not any(release.values.get("router") for release in self.rendered.releases):
-            return []
-        pools = self.cluster.objects(*_POOL, labels)
-        serving = [one for role in roles if role.container == CONTAINER for one in self._pods(role.selector)]
-        chosen = [one for pool in pools for one in self._pods(pool["spec"]["selector"]["matchLabels"])]
-        return verify.differing_pods(serving, chosen)
-
-    def _pods(self, selector: Mapping[str, str]) -> list[str]:
-        return [one["metadata"]["name"] for one in self.cluster.objects("v1", "Pod", selector)]
-
-    def _check_engines(self) -> None:
-        """Every engine serves the model, with the length and the cache that the scenario says."""
-        engines = self.engines()
-        answers = ask(self.cluster, self.vantage, [Ask(f"{url}{path}") for url in engines for path in _ENGINE_PATHS])
-        flags: Mapping[str, str | None] = {}
-        for one in self.rendered.expected:
-            flags = {**flags, **one.flags} if one.role in self.rendered.engine_ports else flags
-        for index, url in enumerate(engines):
-            models, metrics = answers[2 * index : 2 * index + 2]
-            trouble = verify.model_trouble(models, self.scenario, self.max_model_len())
-            trouble = trouble or verify.cache_trouble(metrics, flags)
-            if trouble:
-                raise StandupError(f"stack {self.key}: {url}: {trouble}")
-
-    def _check_path(self, deadline: float) -> None:
-        """One real completion through the service."""
-        began = time.monotonic()
-        while True:
-            seconds = min(FIRST_COMPLETION_S, max(1.0, deadline - time.monotonic()))
-            question = verify.completion(self.url, self.scenario.model.name, seconds)
-            asking = partial(ask, self.cluster, self.vantage, [question])
-            answer = interruptibly(asking, self.interrupted, f"stack {self.key}")[0]
-            trouble = verify.completion_trouble(answer)
-            if trouble is None:
-                return
-            # A Service, a proxy, a router: each learns of Ready pods a moment later than we do.
-            passing = answer.status in (0, 404, 502, 503, 504) and time.monotonic() - began < ROUTER_S
-            if not passing or time.monotonic() > deadline:
-                raise StandupError(f"stack {self.key}: all pods are Ready, but at {self.url} {trouble}")
-            if self.interrupted.wait(AGAIN_S):
-                raise StandupError(f"stack {self.key}: the run ended before it was up")
 
     def engines(self) -> list[str]:
         """The URL of every engine by its pod's address, read anew: pods may have been replaced."""
@@ -255,7 +170,3 @@ class LiveStack:
         if self.scenario.engine.kind == "simulator":
             return self.scenario.simulator.max_model_len
         return self.scenario.role("pods" if self.scenario.deploy == "standalone" else "decode").vllm.max_model_len
-
-
-_POOL: Final = ("inference.networking.k8s.io/v1", "InferencePool")
-_ENGINE_PATHS: Final = ("/v1/models", "/metrics")

@@ -10,6 +10,7 @@ from pytest_llmdbench.declared.router import Chart, Further
 from pytest_llmdbench.declared.scenario import Model, Scenario
 from pytest_llmdbench.errors import DeclarationError
 from pytest_llmdbench.stacks.kubernetes import gateway, podspec
+from pytest_llmdbench.stacks.kubernetes.exposed import openshift_route, pod_monitor
 from pytest_llmdbench.stacks.kubernetes.extra import extra_manifests, is_scaled
 from pytest_llmdbench.stacks.kubernetes.modelservice_values import Served, modelservice_values
 from pytest_llmdbench.stacks.kubernetes.names import ROLE, Names, slug
@@ -40,7 +41,7 @@ def render(scenario: Scenario, names: Names) -> Rendered:
     service, port = _way_in(scenario, names, served[0])
     return Rendered(
         first=tuple(job for one in served for job in _downloads(one, names)),
-        kept=tuple(claim(scenario)),
+        kept=tuple(claim(scenario, names)),
         manifests=(
             *podspec.simulator_settings(scenario, names),
             *([gateway.route(scenario, names, served)] if scenario.router.gateway in _GATEWAYS else []),
@@ -172,32 +173,11 @@ def _around(scenario: Scenario, names: Names, served: list[Served], service: str
         for one in served:
             for role in one.roles():
                 part = f"{one.name}-{role}" if one.name else role
-                made.append(_monitor(scenario, names, part, one.selector(names, role), "http"))
+                made.append(pod_monitor(scenario, names, part, one.selector(names, role), "http"))
             if scenario.router.gateway != "none":
                 part = f"{one.name}-picker" if one.name else "picker"
-                made.append(_monitor(scenario, names, part, picker_selector(one, names), METRICS_PORT))
+                made.append(pod_monitor(scenario, names, part, picker_selector(one, names), METRICS_PORT))
     if scenario.expose.openshift_route and scenario.router.gateway != "gke":
         port = gateway.PORT if scenario.router.gateway in _GATEWAYS else "http"
-        made.append(
-            {
-                "apiVersion": "route.openshift.io/v1",
-                "kind": "Route",
-                "metadata": names.metadata("server"),
-                "spec": {
-                    "to": {"kind": "Service", "name": service},
-                    "port": {"targetPort": port},
-                    "tls": {"termination": "edge"},
-                },
-            }
-        )
+        made.append(openshift_route(names, service, port))
     return made
-
-
-def _monitor(scenario: Scenario, names: Names, part: str, selector: Mapping[str, str], port: str) -> dict[str, Any]:
-    endpoint = {"port": port, "path": "/metrics", "interval": f"{scenario.expose.scrape_s}s"}
-    return {
-        "apiVersion": "monitoring.coreos.com/v1",
-        "kind": "PodMonitor",
-        "metadata": names.metadata(part),
-        "spec": {"selector": {"matchLabels": dict(selector)}, "podMetricsEndpoints": [endpoint]},
-    }

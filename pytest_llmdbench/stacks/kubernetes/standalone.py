@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from pytest_llmdbench.declared.scenario import Scenario
 from pytest_llmdbench.stacks.kubernetes import podspec
+from pytest_llmdbench.stacks.kubernetes.exposed import openshift_route, pod_monitor
 from pytest_llmdbench.stacks.kubernetes.extra import extra_manifests, is_scaled
 from pytest_llmdbench.stacks.kubernetes.names import Names
 from pytest_llmdbench.stacks.kubernetes.rendered import Expected, Needs, Rendered
@@ -56,7 +57,7 @@ def render(scenario: Scenario, names: Names) -> Rendered:
     hub = scenario.huggingface
     return Rendered(
         first=tuple(download(scenario, names)),
-        kept=tuple(claim(scenario)),
+        kept=tuple(claim(scenario, names)),
         manifests=(
             *podspec.simulator_settings(scenario, names),
             deployment,
@@ -90,30 +91,7 @@ def _around(scenario: Scenario, names: Names) -> list[dict[str, Any]]:
     """What is made only where the cluster knows the kind."""
     made: list[dict[str, Any]] = []
     if scenario.expose.pod_monitor:
-        made.append(
-            {
-                "apiVersion": "monitoring.coreos.com/v1",
-                "kind": "PodMonitor",
-                "metadata": names.metadata("server"),
-                "spec": {
-                    "selector": {"matchLabels": names.selector(ROLE)},
-                    "podMetricsEndpoints": [
-                        {"port": "http", "path": "/metrics", "interval": f"{scenario.expose.scrape_s}s"}
-                    ],
-                },
-            }
-        )
+        made.append(pod_monitor(scenario, names, "server", names.selector(ROLE), "http"))
     if scenario.expose.openshift_route:
-        made.append(
-            {
-                "apiVersion": "route.openshift.io/v1",
-                "kind": "Route",
-                "metadata": names.metadata("server"),
-                "spec": {
-                    "to": {"kind": "Service", "name": names.name("server")},
-                    "port": {"targetPort": "http"},
-                    "tls": {"termination": "edge"},
-                },
-            }
-        )
+        made.append(openshift_route(names, names.name("server"), "http"))
     return made
