@@ -10,13 +10,10 @@ import tempfile
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_llmdbench.capacity.models import find_model
-from pytest_llmdbench.capacity.processors import SPACE, Fit, fit, trouble
-from pytest_llmdbench.declared.engine import Vllm
+from pytest_llmdbench.capacity.processors import trouble
 from pytest_llmdbench.declared.scenario import Scenario
 from pytest_llmdbench.errors import DeclarationError, HarnessError, StandupError
 from pytest_llmdbench.harnesses.nop import LOGS, STANDUP
@@ -31,15 +28,11 @@ from pytest_llmdbench.stacks.machine_memory import machine_memory
 from pytest_llmdbench.stacks.processes import end, start
 from pytest_llmdbench.stacks.scrape_http import from_here
 from pytest_llmdbench.stacks.spec import Endpoint, StackSpec
-from pytest_llmdbench.stacks.tiny_model import LOAD_FORMAT, OURS, write_tiny_model
+from pytest_llmdbench.stacks.vllm_command import VllmCommand
 
 #: The engine's log, in its own folder and among the diagnostics; and what it is called among the logs of roles.
 LOG: Final = "engine.log"
 ROLE: Final = "server"
-#: What holds on processors where the scenario says nothing else. vLLM takes its share of the whole machine's memory
-#: and does not start where others use it; the cache has a size of its own, :data:`CACHE_GIB`.
-ON_PROCESSORS: Final = Vllm(dtype="bfloat16", enforce_eager=True, block_size=32, gpu_memory_utilization=0.15)
-CACHE_GIB: Final = "1"
 #: Seconds between two looks at an engine that starts, and between two lines about it.
 LOOK_S: Final = 0.5
 EVERY_S: Final = 5.0
@@ -69,6 +62,7 @@ class LocalVllm:
         self._resets = True
         self._folder = tempfile.TemporaryDirectory(prefix="llmdbench-")
         self._log = Path(self._folder.name) / LOG
+        self._start = VllmCommand(self._scenario, self._environment, Path(self._folder.name))
 
     def up(self) -> Endpoint:
         """Install vLLM if it is not there yet, start it, and return when it has answered a completion.
@@ -86,7 +80,8 @@ class LocalVllm:
         self._server = Server(f"http://{_HOST}:{port}")
         with self._log.open("wb") as log:
             try:
-                process = start(self._command(port), env=self._variables(), stdout=log, stderr=subprocess.STDOUT)
+                words = self._start.words(_HOST, port)
+                process = start(words, env=self._start.variables, stdout=log, stderr=subprocess.STDOUT)
             except OSError as error:
                 raise StandupError(f"stack {self._key}: vllm could not be started: {error}") from error
         self._process = process
@@ -139,7 +134,7 @@ class LocalVllm:
     def _check(self) -> None:
         """Refuse what has no room in this machine's memory before minutes are spent on it."""
         try:
-            found = self._fit()
+            found = self._start.fit()
         except DeclarationError as error:
             raise StandupError(f"stack {self._key}: {error}") from error
         if found is None:
@@ -153,45 +148,6 @@ class LocalVllm:
         if wrong := trouble(found, memory):
             raise StandupError(f"stack {self._key} cannot start on this machine: {wrong}")
         self._say(f"stack {self._key}: {found.text}")
-
-    def _fit(self) -> Fit | None:
-        """What the engine takes of the memory; None where too little is known. Raises DeclarationError."""
-        pods, flags = self._scenario.role("pods"), self._flags()
-        try:
-            model = replace(find_model(self._model(), flags.quantization), name=self._name)
-        except DeclarationError:  # vLLM may know it
-            return None
-        return fit(model, flags, pods, self._variables()[SPACE], self._environment.version)
-
-    def _model(self) -> str:
-        """What vLLM is told to serve: a folder, that of a tiny model for one, or a name of the hub."""
-        if self._name.startswith(OURS):
-            return str(write_tiny_model(Path(self._folder.name) / "model"))
-        folder = Path(self._name).expanduser()
-        return str(folder.absolute()) if folder.is_dir() else self._name
-
-    def _flags(self) -> Vllm:
-        """The scenario's flags on top of what holds on processors."""
-        said = self._scenario.role("pods").vllm.model_dump(exclude_unset=True)
-        ours = {"load_format": LOAD_FORMAT} if self._name.startswith(OURS) else {}
-        return Vllm.model_validate(ON_PROCESSORS.model_dump(exclude_unset=True) | ours | said)
-
-    def _command(self, port: int) -> list[str]:
-        return [
-            *(str(self._environment.program("vllm")), "serve", self._model(), "--served-model-name", self._name),
-            *("--host", _HOST, "--port", str(port), "--disable-uvicorn-access-log", *self._flags().args()),
-        ]
-
-    def _variables(self) -> dict[str, str]:
-        local = self._name.startswith(OURS) or Path(self._name).expanduser().is_dir()
-        return {
-            **self._environment.variables,
-            # Its development mode alone can forget the prefix cache.
-            "VLLM_SERVER_DEV_MODE": "1",
-            SPACE: CACHE_GIB,
-            **({"HF_HUB_OFFLINE": "1"} if local else {}),
-            **self._scenario.role("pods").env,
-        }
 
     def _wait(self, process: subprocess.Popen[bytes], began: float) -> None:
         """Return when a completion was answered."""
@@ -229,7 +185,7 @@ class LocalVllm:
             (model,) = self._server.get("/v1/models")["data"][:1]
         except (OSError, ValueError, LookupError, TypeError) as error:
             raise self._failed(f"vLLM does not say what it serves: {error}") from error
-        ours = str(simulator_tokenizer()) if self._name.startswith(OURS) else self._name
+        ours = str(simulator_tokenizer()) if self._start.tiny else self._name
         return Endpoint(
             url=self._server.url,
             model=self._name,
