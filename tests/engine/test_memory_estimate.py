@@ -14,7 +14,7 @@ GIB = 2**30
 
 def test_its_kv_cache_holds_what_was_estimated(deployment: tuple[LocalVllm, Endpoint]) -> None:
     one, endpoint = deployment
-    found = one._fit()
+    found = one._start.fit()
     assert found is not None
     said = parse(Path(endpoint.facts["startup_logs"]["server"]).read_text()).values
     assert said["kv_cache_bytes"] == found.space * GIB
@@ -24,7 +24,7 @@ def test_its_kv_cache_holds_what_was_estimated(deployment: tuple[LocalVllm, Endp
 
 def test_its_processes_take_no_less_memory_than_was_estimated(deployment: tuple[LocalVllm, Endpoint]) -> None:
     one, _ = deployment
-    found = one._fit()
+    found = one._start.fit()
     assert found is not None
     assert one._process is not None
     # What they share is counted once: a part of it in each. Loads before this test may have made them larger.
