@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +22,8 @@ PLACE: Final = "baselines"
 ENDING: Final = ".yaml"
 #: How much worse a metric may be where nobody said.
 MARGIN: Final = 0.05
+#: Where a record says why none of its runs is one to compare with.
+LEFT_OUT: Final = "left_out"
 #: What is worse about a case counts before what is unknown of it.
 _RANK: Final = {"NO REGRESSION": 0, "INCONCLUSIVE": 1, "REGRESSION": 2}
 
@@ -67,14 +69,20 @@ def share(text: str, origin: str) -> float:
     return float(match[1]) / 100
 
 
-def runs_of(judged: Iterable[tuple[Result, Path, str]]) -> list[CaseRuns]:
-    """The sound runs among judged results, each with its folder and its verdict's outcome."""
+def runs_of(judged: Sequence[tuple[Result, Path, str]], record: dict[str, Any]) -> list[CaseRuns]:
+    """The sound runs among judged results, each with its folder and its verdict's outcome.
+
+    Where there is none the record is told why.
+    """
     from pytest_llmdbench.results.baseline import gathered
     from pytest_llmdbench.results.recorded import find_recorded
-    from pytest_llmdbench.verdicts.measured import measured
+    from pytest_llmdbench.verdicts.measured import left_out, measured
 
-    found = (measured(find_recorded(folder)[0], result, outcome) for result, folder, outcome in judged)
-    return gathered(one for one in found if one is not None)
+    runs = [(find_recorded(folder)[0], result, outcome) for result, folder, outcome in judged]
+    found = [one for run in runs if (one := measured(*run)) is not None]
+    if not found:
+        record[LEFT_OUT] = left_out(*runs[0])
+    return gathered(found)
 
 
 def compared(bench: Bench, now: Sequence[CaseRuns], record: dict[str, Any], folder: Path | None) -> Regressed | None:
@@ -90,7 +98,7 @@ def compared(bench: Bench, now: Sequence[CaseRuns], record: dict[str, Any], fold
     from pytest_llmdbench.verdicts.regression import Regressed, Regression, compare
 
     found = [compare(baseline, one, bench.margin) for one in now] or [
-        Regression(record["case"], "INCONCLUSIVE", "no run measured anything sound to compare", baseline.origin)
+        Regression(record["case"], "INCONCLUSIVE", f"nothing to compare: {record[LEFT_OUT]}", baseline.origin)
     ]
     worst: Regression = max(found, key=lambda one: _RANK[one.outcome])
     record["regression"] = worst.to_json()
@@ -131,7 +139,7 @@ def after_the_test(
     if not bench.watches_runs or not judged:
         return None
     folder = judged[0][1]
-    now = kept(bench, runs_of(judged), record, folder)
+    now = kept(bench, runs_of(judged, record), record, folder)
     return compared(bench, now, record, folder)
 
 
@@ -180,7 +188,9 @@ class BaselineKeeper:
             for one in record.get("measured") or ()
         ]
         if not new:
-            return [f"baseline {path.stem}: nothing to save, for no run measured anything sound"]
+            told = [record for record in self._records.values() if LEFT_OUT in record]
+            why = dict.fromkeys(f"  {record['case']}: {record[LEFT_OUT]}" for record in told)
+            return [f"baseline {path.stem}: nothing to save", *why]
         earlier: Baseline = read_baseline(path) if path.is_file() else Baseline(str(path), ())
         baseline, lines = added(earlier, new)
         write_baseline(path, baseline)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
-from pytest_llmdbench.errors import DeclarationError, nearest
+from pytest_llmdbench.errors import DeclarationError, LlmdError, nearest
 from pytest_llmdbench.options import Settings
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pytest_llmdbench.harnesses.harness import Harness
     from pytest_llmdbench.harnesses.registry import Harnesses
     from pytest_llmdbench.plan import Plan
+    from pytest_llmdbench.refused import Refused
     from pytest_llmdbench.results.baseline import Baseline
     from pytest_llmdbench.stacks.deployment import DeploymentFactory
     from pytest_llmdbench.stacks.kubernetes.session import KubernetesSession
@@ -98,6 +99,15 @@ class Bench:
             origin = given[-1].origin if given else "results"
             raise DeclarationError(f"{origin}: cannot write to {self._results}: {there} is not a writable folder")
 
+    @cached_property
+    def refusal(self) -> str | None:
+        """What :meth:`check` finds, looked for once; None where there is nothing to find."""
+        try:
+            self.check()
+        except LlmdError as error:
+            return str(error)
+        return None
+
     def deployments(self) -> Mapping[str, DeploymentFactory]:
         """Every way to deploy: our own and those that other plugins add."""
         from pytest_llmdbench.stacks.own_ways import OwnWays
@@ -106,8 +116,8 @@ class Bench:
         own = OwnWays(self.diagnostics, lambda: self._session).by_name()
         return own | {name: made for offered in added for name, made in offered.items()}
 
-    def cases(self, node: pytest.Item | pytest.Collector | Any, asked_by: str) -> list[Case]:
-        """The cases of one benchmark, from the markers around it. Raises DeclarationError."""
+    def cases(self, node: pytest.Item) -> list[Case | Refused]:
+        """The cases of one benchmark. Raises DeclarationError for a marker that cannot be meant."""
         names: list[str] = []
         harness: str | None = None
         for mark in node.iter_markers("workload"):
@@ -117,18 +127,21 @@ class Bench:
             unknown = set(mark.kwargs) - {"harness"}
             if unknown:
                 raise DeclarationError(
-                    f"{asked_by}: @pytest.mark.workload takes names and harness=, not {unknown.pop()}="
+                    f"{node.nodeid}: @pytest.mark.workload takes names and harness=, not {unknown.pop()}="
                 )
-        return self.plan.cases(names, harness, asked_by=asked_by)
+        return self.plan.cases(names, harness, asked_by=node.nodeid)
 
-    def objectives(self, case: Case, node: pytest.Item | pytest.Collector | Any) -> tuple[Objective, ...]:
-        """The SLO of a case in one test. Raises DeclarationError for a marker that cannot be meant."""
+    def marked(self, node: pytest.Item) -> list[Objective]:
+        """The objectives of the markers around a test, the nearest last. Raises DeclarationError."""
         from pytest_llmdbench.declared.objective import parse_objectives
 
         marks = reversed(list(node.iter_markers("slo")))
         test, _, _ = node.nodeid.partition("[")
-        of_test = [one for mark in marks for one in parse_objectives(map(str, mark.args), f"@slo of {test}")]
-        return self.plan.objectives(case, of_test)
+        return [one for mark in marks for one in parse_objectives(map(str, mark.args), f"@slo of {test}")]
+
+    def objectives(self, case: Case, node: pytest.Item) -> tuple[Objective, ...]:
+        """The SLO of a case in one test. Raises DeclarationError for one that cannot be meant of the case."""
+        return self.plan.objectives(case, self.marked(node))
 
     @cached_property
     def allowed(self) -> frozenset[str]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from pytest_llmdbench.errors import DeclarationError
-from pytest_llmdbench.harnesses.harness import InPods
 from pytest_llmdbench.planned_load import PlannedLoad
 from pytest_llmdbench.planned_stack import PlannedStack
 from pytest_llmdbench.repeats import ONCE, Repeats
@@ -29,14 +28,12 @@ class Case:
     @cached_property
     def id(self) -> str:
         """``local-inference-perf-chatbot_synthetic-rate5``: what ``-k`` selects by."""
-        parts = [self.stack.spec.key, self.load.program, self.load.workload.name]
-        return "-".join([*parts, self.load.treatment.name] if self.load.treatment else parts)
+        return f"{self.stack.spec.key}-{self.load.id}"
 
     def check_pods(self) -> None:
         """Raise DeclarationError where the harness cannot run as the load of this stack does: here, or in its pods."""
-        harness = self.load.harness
-        if isinstance(harness, InPods):
+        if self.load.in_pods:
             try:
-                harness.check_pods(self.load.profile, self.pods, self.stack.scenario.load.image)
+                self.load.in_pods.check_pods(self.load.profile, self.pods, self.stack.scenario.load.image)
             except DeclarationError as error:
                 raise DeclarationError(f"{self.id}: {error}") from error

@@ -1,19 +1,20 @@
-"""Which cases each test is, in which order they come, and which of them could prove nothing: pytest's collection."""
+"""Which cases each test is, in which order they come, and which of them cannot be: pytest's collection."""
 
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from pytest_llmdbench.bench import Bench, bench_of
 from pytest_llmdbench.errors import DeclarationError
+from pytest_llmdbench.refused import Refused
 from pytest_llmdbench.using import start_using
 
 if TYPE_CHECKING:
     from pytest_llmdbench.case import Case
-
+    from pytest_llmdbench.reports.plan_lines import PlannedTest
 _CASE: Final = "llmd_case"
 
 
@@ -22,21 +23,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if _CASE not in metafunc.fixturenames:
         return
     bench = bench_of(metafunc.config)
-    if not bench.asked_for:
-        if bench.is_worker:
-            raise pytest.Collector.CollectError(
-                "to run benchmarks with pytest-xdist, name the scenario: --scenario=local"
-            )
+    if not bench.asked_for and not bench.is_worker:
         start_using(metafunc.config)
     try:
-        cases = bench.cases(metafunc.definition, metafunc.definition.nodeid)
-        if "llmd_max_rate" in metafunc.fixturenames:
-            from pytest_llmdbench.planned_search import searched
-
-            named = any(bench.settings.get(word) for word in ("workload", "harness"))
-            cases = searched(cases, metafunc.definition, named=named)
-        for case in cases:
-            bench.objectives(case, metafunc.definition)
+        cases = _cases(bench, metafunc)
     except DeclarationError as error:
         raise pytest.Collector.CollectError(str(error)) from error
     if not cases:
@@ -61,26 +51,89 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> Generator[None]:
-    """Now that it is known what was selected, and in which order: refuse loads that prove nothing."""
+    """Now that it is known what was selected, and in which order: refuse what cannot be, or proves nothing."""
     # Others have an order of their own (--ff), in which stacks would stand side by side, waiting for their next case.
-    stacks = _put_together(session.items, [])
+    _put_together(session.items, [])
+    bench = bench_of(session.config)
+    refused = "\n".join(dict.fromkeys(reason for item in session.items if (reason := _refusal(bench, item))))
+    if refused and bench.is_worker:
+        # Before the controller is told that all is collected, for then it would begin.
+        report: Any = pytest.CollectReport(session.nodeid, "failed", refused, [])
+        report.llmd_refused = refused
+        session.config.hook.pytest_collectreport(report=report)
     yield
-    # A worker cannot refuse, its tests do so themselves.
-    if stacks and not bench_of(session.config).is_worker:
-        reasons = [reason for item in session.items if (reason := _unprovable(bench_of(session.config), item))]
-        if reasons:
-            raise pytest.UsageError("\n".join(dict.fromkeys(reasons)))
+    if refused and not bench.is_worker:
+        raise pytest.UsageError(refused)
+
+
+class RefusedByWorkers:
+    """Registered on the controller: what is refused where tests are collected is refused here, before any is run."""
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Raises UsageError."""
+        refused = getattr(report, "llmd_refused", None)
+        if refused:
+            raise pytest.UsageError(refused)
 
 
 def case_of(item: pytest.Item) -> Case | None:
     """The case of a collected test; None for a test that is none, or for which there is none."""
+    wanted = _wanted(item)
+    return None if isinstance(wanted, Refused) else wanted
+
+
+def planned_test(bench: Bench, item: pytest.Item) -> PlannedTest | None:
+    """What a selected test will do; None for one that is no benchmark. Raises DeclarationError."""
+    from pytest_llmdbench.planned_search import marked_range
+    from pytest_llmdbench.reports.plan_lines import PlannedTest
+
+    case = case_of(item)
+    if case is None:
+        return None
+    return PlannedTest(
+        item.nodeid,
+        case,
+        bench.objectives(case, item) if _uses(item, "llmd_run") else None,
+        marked_range(item) if _uses(item, "llmd_max_rate") else None,
+    )
+
+
+def _uses(item: pytest.Item, fixture: str) -> bool:
+    """Whether a test has a fixture, for itself or for one of its own."""
+    return fixture in getattr(item, "fixturenames", ())
+
+
+def _wanted(item: pytest.Item) -> Case | Refused | None:
     callspec = getattr(item, "callspec", None)
-    case: Case | None = callspec.params.get(_CASE) if callspec else None
-    return case
+    wanted: Case | Refused | None = callspec.params.get(_CASE) if callspec else None
+    return wanted
 
 
-def _put_together(items: list[pytest.Item], first: Iterable[str | None]) -> set[str]:
-    """Put the cases of each stack next to each other, where there are several; gives the stacks.
+def _cases(bench: Bench, metafunc: pytest.Metafunc) -> list[Case | Refused]:
+    """The cases of a test, as far as they can be. Raises DeclarationError for a marker that cannot be meant."""
+    from pytest_llmdbench.planned_slo import check_stages
+
+    if not bench.asked_for and bench.is_worker:
+        return [Refused("no-scenario", "to run benchmarks with pytest-xdist, name the scenario: --scenario=local")]
+    if bench.refusal:
+        return [Refused("refused", bench.refusal)]
+    test = metafunc.definition
+    objectives, cases = bench.marked(test), bench.cases(test)
+    others = any(bench.settings.get(word) for word in ("workload", "harness"))
+    if "llmd_max_rate" in metafunc.fixturenames:
+        from pytest_llmdbench.planned_search import searched
+
+        cases = searched(cases, test, named=others)
+    if objectives and not others:
+        for case in cases:
+            if not isinstance(case, Refused):
+                check_stages(objectives, case)
+    return cases
+
+
+def _put_together(items: list[pytest.Item], first: Iterable[str | None]) -> None:
+    """Put the cases of each stack next to each other, where there are several.
 
     Stacks, and all tests that need none (None), come in the order of their first tests, but for those that are
     ``first``.
@@ -88,10 +141,8 @@ def _put_together(items: list[pytest.Item], first: Iterable[str | None]) -> set[
     order = {key: number for number, key in enumerate(first)}
     for item in items:
         order.setdefault(_stack_key(item), len(order))
-    stacks = {key for key in order if key is not None}
-    if len(stacks) > 1:
+    if len(order.keys() - {None}) > 1:
         items.sort(key=lambda item: order[_stack_key(item)])
-    return stacks
 
 
 def _stack_key(item: pytest.Item) -> str | None:
@@ -99,8 +150,17 @@ def _stack_key(item: pytest.Item) -> str | None:
     return case.stack.spec.key if case is not None else None
 
 
-def _unprovable(bench: Bench, item: pytest.Item) -> str | None:
+def _refusal(bench: Bench, item: pytest.Item) -> str | None:
+    """Why a selected test cannot be run, or could prove nothing."""
+    wanted = _wanted(item)
+    if isinstance(wanted, Refused):
+        return wanted.reason
+    if wanted is None or not _uses(item, "llmd_slo"):
+        return None
     from pytest_llmdbench.planned_slo import unprovable
 
-    case = case_of(item)
-    return unprovable(case, bench.objectives(case, item)) if case is not None else None
+    try:
+        objectives = bench.objectives(wanted, item)
+    except DeclarationError as error:
+        return str(error)
+    return unprovable(wanted, objectives) if _uses(item, "llmd_run") else None

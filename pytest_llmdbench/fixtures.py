@@ -133,13 +133,8 @@ def llmd_case(request: pytest.FixtureRequest) -> Case:
 @pytest.fixture
 def llmd_slo(request: pytest.FixtureRequest, llmd_case: Case) -> Slo:
     """What ``slo`` gives; the plugin's own fixtures use it, so that a project may call something of its own ``slo``."""
-    from pytest_llmdbench.planned_slo import unprovable
-
-    bench = bench_of(request.config)
-    made = Slo(llmd_case, bench.objectives(llmd_case, request.node), request.node.stash[RECORD])
-    # Where a worker collected the tests nobody has refused it yet; no stack is held so far.
-    if reason := unprovable(llmd_case, made.objectives):
-        raise DeclarationError(reason)
+    objectives = bench_of(request.config).objectives(llmd_case, request.node)
+    made = Slo(llmd_case, objectives, request.node.stash[RECORD])
     request.node.stash[SLO] = made
     return made
 
@@ -163,8 +158,12 @@ def llmd_stack(request: pytest.FixtureRequest, llmd_case: Case) -> Iterator[Borr
 @pytest.fixture
 def llmd_run(request: pytest.FixtureRequest, llmd_case: Case, llmd_slo: Slo, llmd_stack: BorrowedStack) -> Runner:
     """What ``run`` gives."""
+    from pytest_llmdbench.planned_slo import unprovable
     from pytest_llmdbench.runner import Runner
 
+    # A test that asks for it only as it runs could not be refused before.
+    if reason := unprovable(llmd_case, llmd_slo.objectives):
+        raise DeclarationError(reason)
     bench, record = bench_of(request.config), request.node.stash[RECORD]
     return Runner(request.node, bench, llmd_case, llmd_slo, llmd_stack.endpoint, record)
 

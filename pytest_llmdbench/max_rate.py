@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_llmdbench.declared.objective import Objective
 from pytest_llmdbench.declared.rate_range import RateRange, rate_range
 from pytest_llmdbench.declared.warmup import AUTO
-from pytest_llmdbench.planned_search import at_rate, check_objectives
+from pytest_llmdbench.planned_search import at_rate, check_objectives, least_seconds
 from pytest_llmdbench.verdicts.excess import limits_rate, worst_excess
 from pytest_llmdbench.verdicts.highest_rate import Probe, Span, bracket, next_step
 from pytest_llmdbench.verdicts.rate_claim import Point, RateFound, claim, found
@@ -28,9 +28,6 @@ FILE: Final = "max_rate.json"
 #: How many times the requests that could just prove the SLO a run has: one on the way, one of full length.
 SHORT: Final = 2
 FULL: Final = 5
-#: How long a run on the way lasts at least, in seconds: in full size, and where a scenario asks for quick loads.
-SECONDS: Final = 30.0
-QUICK_SECONDS: Final = 10.0
 #: Requests of a run on the way where no objective says how many it takes.
 REQUESTS: Final = 50
 #: Said of a rate that is the answer, and whose run proves nothing.
@@ -131,7 +128,7 @@ class MaxRate:
 
     def _seconds(self, rate: float, full: bool, wanted: RateRange) -> float:
         """Long enough for the SLO to be proven at the rate, and to see the stack settle."""
-        least = wanted.seconds or (QUICK_SECONDS if self._case.stack.scenario.load.size == "quick" else SECONDS)
+        least = least_seconds(self._case, wanted.seconds)
         needed = [requests_to_prove(one.allowed) for one in self._objectives if one.allowed is not None]
         requests = max(needed, default=REQUESTS)
         return max(least * FULL / SHORT, FULL * requests / rate) if full else max(least, SHORT * requests / rate)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pytest_llmdbench.declared.metrics import METRICS
 from pytest_llmdbench.declared.objective import Objective
 from pytest_llmdbench.errors import nearest
-from pytest_llmdbench.harnesses.harness import Harness, Judgeable, Profile
+from pytest_llmdbench.harnesses.harness import Harness, Judgeable, Limited, Profile
 
 
 def cannot_measure(objective: Objective, harness: Harness, profile: Profile, pods: int) -> str | None:
@@ -14,6 +14,7 @@ def cannot_measure(objective: Objective, harness: Harness, profile: Profile, pod
     ``pods`` is in how many load pods it runs; 0: it runs on this machine.
     """
     known = harness.metrics if isinstance(harness, Judgeable) else _of_purpose(harness)
+    unmeasured = harness.unmeasured(profile) if isinstance(harness, Limited) else {}
     what = f"objective '{objective.text}' ({objective.origin})"
     for metric in (objective.metric, *(metric for metric, _ in objective.parts)):
         if metric not in known:
@@ -22,6 +23,8 @@ def cannot_measure(objective: Objective, harness: Harness, profile: Profile, pod
                 f"{what}: {harness.name} does not measure {metric}; there is {there}. If it is meant for other "
                 "loads, it belongs in their workloads or in the scenario"
             )
+        if metric in unmeasured:
+            return f"{what}: {harness.name} will not measure {metric} of this load: {unmeasured[metric]}"
     if objective.metric == "score" and isinstance(harness, Judgeable):
         names = harness.scores(profile, pods)
         if objective.name not in names:

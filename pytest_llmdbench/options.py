@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -162,6 +163,29 @@ class Settings:
         return given[-1].value if given else default
 
 
+#: What all our variables begin with, and those of llm-d-benchmark's shell scripts as well.
+_BEGIN: Final = "LLMDBENCH_"
+#: What may follow in a variable that is ours and no option's.
+_FURTHER: Final = ("CACHE_DIR", "GUARD")
+#: What may follow in one that others read: those scripts, then this project's own tests and tools.
+_OF_OTHERS: Final = (
+    "BASE64_", "CLUSTER_", "CONTROL_", "CURRENT_", "DEPLOY_", "DEPLOYER_", "FMPERF_", "GATEWAY_", "HARNESS_", "HF_",
+    "IGNORE_", "IMAGE_", "INFRA_", "LLMD_", "LWS_", "OPENSHIFT_", "RUN_", "SCENARIO_FULL_PATH", "USER_", "VLLM_",
+    "WVA_", "TEST_", "CHART_",
+)  # fmt: skip
+
+
+def unknown_variables(environ: Mapping[str, str] = os.environ) -> Iterator[str]:
+    """A sentence for each variable that is named like ours and that nobody reads: mostly it is misspelt."""
+    known = {option.variable.removeprefix(_BEGIN) for option in OPTIONS} | set(_FURTHER)
+    words = {name.removeprefix(_BEGIN) for name in environ if name.startswith(_BEGIN)}
+    for word in sorted(words - known):
+        if not word.startswith(_OF_OTHERS):
+            alike = get_close_matches(word, sorted(known), n=1)
+            way_out = f"did you mean ${_BEGIN}{alike[0]}?" if alike else "pytest --help names them all"
+            yield f"${_BEGIN}{word} is no variable of an option and changes nothing; {way_out}"
+
+
 def _from_command_line(option: Option, value: Any) -> list[Given]:
     if value is None:
         return []
@@ -206,7 +230,20 @@ def _made(option: Option, nearness: int, origin: str, value: Any) -> list[Given]
         value = list(dict.fromkeys(name.strip() for part in value for name in part.split(",") if name.strip()))
         if not value:
             raise DeclarationError(f"{origin}: no name given")
+    if option.word == "export":
+        _check_tables(value, origin)
     return [Given(nearness, origin, value)]
+
+
+def _check_tables(names: Sequence[str], origin: str) -> None:
+    """Hours of load are not lost for a table that nobody can write."""
+    from pytest_llmdbench.results.export import writer
+
+    for name in names:
+        try:
+            writer(Path(name))
+        except DeclarationError as error:
+            raise DeclarationError(f"{origin}: {error}") from error
 
 
 def _flag(text: str, origin: str) -> bool:

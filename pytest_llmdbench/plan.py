@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -12,16 +12,18 @@ from typing import Any, Final
 from pytest_llmdbench.asked import Asked
 from pytest_llmdbench.case import Case
 from pytest_llmdbench.declared.objective import Objective, nearest_wins, parse_objectives
-from pytest_llmdbench.declared.overrides import parse_overrides
+from pytest_llmdbench.declared.overrides import Overrides, parse_overrides
 from pytest_llmdbench.declared.places import Places, stem
+from pytest_llmdbench.declared.tokens import dataset_values
 from pytest_llmdbench.declared.treatments import Treatment, Treatments, load_treatments
 from pytest_llmdbench.declared.workload import Workload, load_workload
 from pytest_llmdbench.errors import DeclarationError
 from pytest_llmdbench.harnesses.harness import Harness
 from pytest_llmdbench.harnesses.registry import AT, Harnesses
-from pytest_llmdbench.planned_load import Overrides, PlannedLoad, plan_load
+from pytest_llmdbench.planned_load import PlannedLoad, load_id, plan_load
 from pytest_llmdbench.planned_slo import slo_of
 from pytest_llmdbench.planned_stack import PlannedStack, plan_stack
+from pytest_llmdbench.refused import Refused
 from pytest_llmdbench.repeats import repeats_of
 
 #: The scenario that runs when nobody names one: the embedded stack, which every machine can hold.
@@ -38,7 +40,7 @@ class Plan:
     asked: Asked
     harnesses: Harnesses
     deployments: Sequence[str]
-    _loads: dict[tuple[str, str, bool], tuple[PlannedLoad, ...]] = field(default_factory=dict)
+    _loads: dict[tuple[str, str, bool], tuple[PlannedLoad | Refused, ...]] = field(default_factory=dict)
 
     def check(self) -> None:
         """Find what cannot be meant in the options, before anything is collected. Raises DeclarationError."""
@@ -48,7 +50,7 @@ class Plan:
                 self.harnesses(program)
             for name in self.asked.get("workload", ()):
                 self._with_workload(name, programs)
-        _ = self.overrides, self.option_objectives
+        _ = self.overrides, self.option_objectives, self.dataset
 
     @cached_property
     def treatments(self) -> Treatments:
@@ -58,9 +60,12 @@ class Plan:
 
     @cached_property
     def dataset(self) -> Path | None:
-        """The data set that was given, if one was."""
+        """The data set that was given, if one was. Raises DeclarationError where it is not there."""
         given = self.asked.get("dataset")
-        return Path(given) if given else None
+        if not given:
+            return None
+        dataset_values(Path(given))
+        return Path(given)
 
     @cached_property
     def overrides(self) -> tuple[Overrides, ...]:
@@ -91,28 +96,39 @@ class Plan:
 
     def cases(
         self, workloads: Sequence[str] = (), harness: str | None = None, *, asked_by: str = "the benchmark"
-    ) -> list[Case]:
+    ) -> list[Case | Refused]:
         """The cases of one benchmark that names ``workloads`` (and a harness, if it does).
 
+        Refused is a case that what was asked for does not fit: an override that matches nothing in its workload, a
+        harness that cannot run where the load of the stack does.
+
         Raises:
-            DeclarationError: unknown workload or harness, an override that matches nothing, no workload at all, or a
-                harness that cannot run where the load of a stack does.
+            DeclarationError: unknown workload or harness, or no workload at all.
         """
         names = self.asked.get("workload") or ([self.treatments.workload] if self.treatments.workload else workloads)
         if not names:
             raise DeclarationError(
                 f"{asked_by} names no workload: give it @pytest.mark.workload('NAME'), or say --llmd-workload"
             )
-        cases = [
-            Case(stack, load, repeats_of(self.asked, load.harness))
+        return [
+            case
             for stack in self.stacks
             for name in names
             for program in self._with_workload(name, self._programs(stack, harness))
-            for load in self._planned_loads(name, program, stack.scenario.load.size == "quick")
+            for case in self._cases_on(stack, name, program)
         ]
-        for case in cases:
-            case.check_pods()
-        return cases
+
+    def _cases_on(self, stack: PlannedStack, name: str, program: str) -> Iterator[Case | Refused]:
+        for load in self._planned_loads(name, program, stack.scenario.load.size == "quick"):
+            if isinstance(load, Refused):
+                yield replace(load, id=f"{stack.spec.key}-{load.id}")
+                continue
+            case = Case(stack, load, repeats_of(self.asked, load.harness))
+            try:
+                case.check_pods()
+                yield case
+            except DeclarationError as error:
+                yield Refused(case.id, str(error))
 
     def _programs(self, stack: PlannedStack, of_benchmark: str | None) -> Sequence[str]:
         """The harnesses of a benchmark on a stack, as they were asked for; the nearest declaration counts."""
@@ -141,20 +157,29 @@ class Plan:
         several = len(asked) > 1 or _ALL in asked
         return slo_of(case, of_test, self.option_objectives, of_several=several)
 
-    def _planned_loads(self, name: str, asked: str, quick: bool) -> tuple[PlannedLoad, ...]:
+    def _planned_loads(self, name: str, asked: str, quick: bool) -> tuple[PlannedLoad | Refused, ...]:
         key = (name, asked, quick)
         if key not in self._loads:
             harness, path = self._find(name, asked)
             program = f"{harness.name}-{harness.version}" if AT in asked else harness.name
-            workload = _workload(path, harness.name)
             runs: Sequence[Treatment | None] = self.treatments.run or (None,)
-            loads = tuple(
-                plan_load(workload, harness, run, self.overrides, quick=quick, program=program, dataset=self.dataset)
-                for run in runs
-            )
-            _refuse_equal(((load.treatment, load.profile) for load in loads), f"load of {workload.name}")
-            self._loads[key] = loads
+            loads = [self._planned_load(harness, path, program, run, quick) for run in runs]
+            planned = [load for load in loads if isinstance(load, PlannedLoad)]
+            try:
+                _refuse_equal(((load.treatment, load.profile) for load in planned), f"load of {stem(path)}")
+            except DeclarationError as error:
+                loads = [Refused(load.id, str(error)) for load in loads]
+            self._loads[key] = tuple(loads)
         return self._loads[key]
+
+    def _planned_load(
+        self, harness: Harness, path: Path, program: str, run: Treatment | None, quick: bool
+    ) -> PlannedLoad | Refused:
+        try:
+            workload = _workload(path, harness.name)
+            return plan_load(workload, harness, run, self.overrides, quick=quick, program=program, dataset=self.dataset)
+        except DeclarationError as error:
+            return Refused(load_id(program, stem(path), run), str(error))
 
     def _find(self, name: str, harness_name: str) -> tuple[Harness, Path]:
         """A workload's file and its harness: the folder's where the name was given with it."""

@@ -10,6 +10,7 @@ from pytest_llmdbench.declared.objective import Objective
 from pytest_llmdbench.declared.rate_range import check_keys, rate_range
 from pytest_llmdbench.errors import DeclarationError
 from pytest_llmdbench.harnesses.harness import Paced, PlannedStage
+from pytest_llmdbench.refused import Refused
 from pytest_llmdbench.verdicts.excess import limits_rate
 
 if TYPE_CHECKING:
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
 
     from pytest_llmdbench.case import Case
 
+#: How long a run lasts at least where the test does not say: in full size, and where a scenario asks for quick loads.
+SECONDS: Final = 30.0
+QUICK_SECONDS: Final = 10.0
 #: Some length, to see what stages a load has.
-_SECONDS: Final = 60.0
+_SOME_SECONDS: Final = 60.0
 
 
 def at_rate(case: Case) -> Callable[[Mapping[str, Any], float, float], Mapping[str, Any]]:
@@ -27,6 +31,11 @@ def at_rate(case: Case) -> Callable[[Mapping[str, Any], float, float], Mapping[s
     if not isinstance(harness, Paced):
         raise DeclarationError(f"{harness.name} sends at no rate that could be set, and a search needs one")
     return harness.at_rate
+
+
+def least_seconds(case: Case, asked: float | None) -> float:
+    """How long a run of a search lasts at least, in seconds, where the test ``asked`` for so many or for none."""
+    return asked or (QUICK_SECONDS if case.stack.scenario.load.size == "quick" else SECONDS)
 
 
 def check_objectives(objectives: Sequence[Objective], case: Case) -> None:
@@ -50,7 +59,9 @@ def marked_range(node: pytest.Item | pytest.Collector | Any) -> dict[str, Any]:
     return told
 
 
-def searched(cases: Sequence[Case], node: pytest.Item | pytest.Collector | Any, *, named: bool) -> list[Case]:
+def searched(
+    cases: Sequence[Case | Refused], node: pytest.Item | pytest.Collector | Any, *, named: bool
+) -> list[Case | Refused]:
     """The cases as a search runs them: each load in stages of a length that is chosen on the way.
 
     Where the loads were ``named`` by an option, for many benchmarks at once, those without a rate are left out.
@@ -61,10 +72,13 @@ def searched(cases: Sequence[Case], node: pytest.Item | pytest.Collector | Any, 
     told = marked_range(node)
     test, _, _ = node.nodeid.partition("[")
     high = rate_range(told, f"@max_rate of {test}").high if {"low", "high"} <= told.keys() else None
-    made = []
+    made: list[Case | Refused] = []
     for case in cases:
+        if isinstance(case, Refused):
+            made.append(case)
+            continue
         try:
-            paced = at_rate(case)(case.load.profile, high or 1.0, _SECONDS)
+            paced = at_rate(case)(case.load.profile, high or 1.0, _SOME_SECONDS)
             stages = tuple(PlannedStage(rate=high) for _ in case.load.harness.stages(paced))
         except DeclarationError as error:
             if named:

@@ -13,7 +13,8 @@ import pytest
 
 from pytest_llmdbench.bench import Bench, bench_of
 from pytest_llmdbench.collecting import (
-    case_of,
+    RefusedByWorkers,
+    planned_test,
     pytest_collection_finish,
     pytest_collection_modifyitems,
     pytest_generate_tests,
@@ -112,6 +113,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
         config.option.dist, config.option.tx, config.option.numprocesses = "no", [], None
         _checked(start_replay, config, bench)
+    if getattr(config.option, "dist", "no") != "no" and not bench.is_worker:
+        config.pluginmanager.register(RefusedByWorkers())
     if bench.asked_for:
         if not bench.is_worker:
             _check(bench)
@@ -143,11 +146,11 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 
     terminal: Any = session.config.pluginmanager.get_plugin("terminalreporter")
     write = terminal.write_line if terminal else print
-    cases = [(case, bench.objectives(case, item)) for item in session.items if (case := case_of(item)) is not None]
+    tests = [planned for item in session.items if (planned := planned_test(bench, item))]
     only_look = bench.settings.get("dry_run") or bench.settings.get("render_to")
     step = shown if only_look else stood_up
     try:
-        for line in step(bench, cases):
+        for line in step(bench, tests):
             write(line)
     except LlmdError as error:
         session.shouldfail = str(error)
@@ -158,13 +161,10 @@ def pytest_runtestloop(session: pytest.Session) -> bool | None:
 def _check(bench: Bench) -> None:
     """A usage error for what cannot be meant, unless it comes from the environment alone.
 
-    Variables may be there for another project; what is wrong in them comes up when the first benchmark is collected.
+    Variables may be there for another project; what is wrong in them comes up when a benchmark is selected.
     """
-    try:
-        bench.check()
-    except LlmdError as error:
-        if bench.settings.explicit:
-            raise pytest.UsageError(str(error)) from error
+    if bench.refusal and bench.settings.explicit:
+        raise pytest.UsageError(bench.refusal)
 
 
 def _print_all(lines: Iterable[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from pytest_llmdbench.declared.objective import Objective
@@ -34,22 +35,51 @@ def cannot_prove(
 
     All runs that there may be count together.
     """
-    if objective.allowed is None:
+    return hardest_to_prove([objective], stages, warmup, repeats)
+
+
+def hardest_to_prove(
+    objectives: Sequence[Objective], stages: Sequence[PlannedStage], warmup: Warmup, repeats: Repeats = ONCE
+) -> str | None:
+    """The same for several: why it cannot prove the one that takes the longest load, and which others it cannot."""
+    short = [one for objective in objectives if (one := _short(objective, stages, warmup, repeats))]
+    if not short:
         return None
-    runs, confidence = repeats.most, repeats.confidence
-    needed = requests_to_prove(objective.allowed, confidence=confidence)
-    planned = planned_requests(stages, objective.stage, warmup)
-    if planned is None or planned * runs >= needed:
-        return None
+    hardest = max(short, key=lambda one: one.times)
+    objective, runs, confidence = hardest.objective, repeats.most, repeats.confidence
     where = f" of stage {objective.stage}" if objective.stage is not None else ""
     where += f" in {runs} runs" if runs > 1 else ""
-    times = needed / max(1, planned * runs)
+    others = ", ".join(f"'{one.objective.text}' ({one.objective.origin})" for one in short if one is not hardest)
     return (
-        f"objective '{objective.text}' ({objective.origin}) takes {needed} requests to prove, all of them good "
-        f"({100 * confidence:.3g}% sure); this load has {planned * runs}{where}: "
-        f"make it {times:.2g} times as long{_durations(stages, times)}"
-        f"{_or_ask_for(objective, planned * runs, confidence)}"
+        f"objective '{objective.text}' ({objective.origin}) takes {hardest.needed} requests to prove, all of them good "
+        f"({100 * confidence:.3g}% sure); this load has {hardest.planned}{where}: "
+        f"make it {math.ceil(hardest.times * 10) / 10:g} times as long{_durations(stages, hardest.times)}"
+        f"{_or_ask_for(objective, hardest.planned, confidence)}"
+        f"{f'; it is too short for {others} as well' if others else ''}"
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Short:
+    """An objective that takes more requests than are ``planned`` in all runs."""
+
+    objective: Objective
+    planned: int
+    needed: int
+
+    @property
+    def times(self) -> float:
+        return self.needed / max(1, self.planned)
+
+
+def _short(objective: Objective, stages: Sequence[PlannedStage], warmup: Warmup, repeats: Repeats) -> _Short | None:
+    if objective.allowed is None:
+        return None
+    needed = requests_to_prove(objective.allowed, confidence=repeats.confidence)
+    planned = planned_requests(stages, objective.stage, warmup)
+    if planned is None or planned * repeats.most >= needed:
+        return None
+    return _Short(objective, planned * repeats.most, needed)
 
 
 def _durations(stages: Sequence[PlannedStage], times: float) -> str:
@@ -64,4 +94,7 @@ def _or_ask_for(objective: Objective, requests: int, confidence: float) -> str:
     if objective.percentile is None:
         return ""
     able = next((one for one in _USUAL if requests_to_prove(1 - one / 100, confidence=confidence) <= requests), None)
-    return f", or ask for {objective.metric}.p{able:g}" if able and able < objective.percentile else ""
+    if not able or able >= objective.percentile:
+        return ""
+    # Beside it, as a further objective, it would change nothing.
+    return f", or ask for {objective.metric}.p{able:g} in its place, in {objective.origin}"

@@ -60,7 +60,7 @@ def pytest_runtest_makereport(
     if report.failed and not isinstance(error, NotPassed | Regressed):
         # Whatever was measured before, the case did not get to a verdict.
         record["verdict"] = None
-        record["error"] = str(error)
+        record["error"] = _said(error)
         diagnostics = bench_of(item.config).diagnostics(record["stack"]) if record.get("stack") else None
         if diagnostics is not None and diagnostics.is_dir():
             record["diagnostics"] = str(diagnostics)
@@ -74,6 +74,13 @@ def pytest_runtest_makereport(
 
         report.extras = [*getattr(report, "extras", []), details(record, page_path(page))]  # type: ignore[attr-defined]
     return report
+
+
+def _said(error: BaseException | None) -> str:
+    """What reports say of an error: of one that is not ours also its kind, for its text alone may be a mere name."""
+    if error is None or isinstance(error, LlmdError | pytest.fail.Exception):
+        return str(error)
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def pytest_report_teststatus(report: pytest.TestReport | pytest.CollectReport) -> Any:

@@ -13,10 +13,10 @@ from pytest_llmdbench.stacks.ownership import stacks_of
 if TYPE_CHECKING:
     from pytest_llmdbench.bench import Bench
     from pytest_llmdbench.planned_stack import PlannedStack
-    from pytest_llmdbench.reports.plan_lines import WithObjectives
+    from pytest_llmdbench.reports.plan_lines import PlannedTest
 
 
-def shown(bench: Bench, cases: Sequence[WithObjectives]) -> Iterator[str]:
+def shown(bench: Bench, tests: Sequence[PlannedTest]) -> Iterator[str]:
     """The plan; then the manifests and values of every stack, printed, or written under ``--llmd-render-to``.
 
     Raises DeclarationError for what cannot be rendered.
@@ -25,9 +25,9 @@ def shown(bench: Bench, cases: Sequence[WithObjectives]) -> Iterator[str]:
     from pytest_llmdbench.stacks.kubernetes.rendering import files, write
 
     yield ""
-    yield from plan_lines(cases)
+    yield from plan_lines(tests)
     folder = bench.settings.get("render_to")
-    for stack in _stacks(cases):
+    for stack in _stacks(tests):
         key = stack.spec.key
         if folder:
             written = write(Path(folder).expanduser(), key, stack.scenario)
@@ -39,14 +39,14 @@ def shown(bench: Bench, cases: Sequence[WithObjectives]) -> Iterator[str]:
                 yield from text.splitlines()
 
 
-def stood_up(bench: Bench, cases: Sequence[WithObjectives]) -> Iterator[str]:
+def stood_up(bench: Bench, tests: Sequence[PlannedTest]) -> Iterator[str]:
     """Stand every stack up and say how to use and end it. Raises StandupError."""
     from pytest_llmdbench.stacks.kubernetes.steps import how_to_use
     from pytest_llmdbench.stacks.kubernetes.ways import WAYS
 
     source: Any = stacks_of(bench.config)
     keep_s = bench.keep_s or 0.0
-    for stack in _stacks(cases):
+    for stack in _stacks(tests):
         key = stack.spec.key
         if stack.spec.deploy not in WAYS:
             yield f"stack {key}: 'deploy: {stack.spec.deploy}' leaves nothing standing; it is for tests alone"
@@ -95,8 +95,8 @@ def cleanup(bench: Bench) -> Iterator[str]:
         yield from clean(Cluster(context, namespace))
 
 
-def _stacks(cases: Sequence[WithObjectives]) -> list[PlannedStack]:
-    return list({case.stack.spec.key: case.stack for case, _ in cases}.values())
+def _stacks(tests: Sequence[PlannedTest]) -> list[PlannedStack]:
+    return list({one.case.stack.spec.key: one.case.stack for one in tests}.values())
 
 
 def _options(bench: Bench) -> str:

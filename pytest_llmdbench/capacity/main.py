@@ -87,27 +87,27 @@ def _recommend(given: argparse.Namespace) -> Answer:
     from pytest_llmdbench.capacity.explore import explore
 
     found = explore(arguments.asked_of(given), given.rank)
+    lines = [*texts.exploration_lines(found, given.top), *_estimated(found, given.estimator)]
     if given.html:
         from pytest_llmdbench.capacity.page import page
 
-        _write(given.html, page(found))
-    lines = [*texts.exploration_lines(found, given.top), *_estimated(found, given.estimator)]
+        lines.append(_write(given.html, page(found)))
     code = YES if found.best else NO
     if given.write_scenario:
         try:
-            _write_best(given.write_scenario, found)
+            lines.append(_write_best(given.write_scenario, found))
         except DeclarationError as error:  # what was found is an answer all the same
             print(f"{arguments.PROGRAM}: no scenario was written: {error}", file=sys.stderr)
             code = code or WRONG
     return code, exploration_data(found), lines
 
 
-def _write_best(path: str, found: Exploration) -> None:
+def _write_best(path: str, found: Exploration) -> str:
     from pytest_llmdbench.capacity.scenario_file import scenario_of
 
     if not found.best:
         raise DeclarationError("nothing that was tried meets what is asked for")
-    _write(path, scenario_of(found.best[0], found.asked))
+    return _write_scenario(path, scenario_of(found.best[0], found.asked))
 
 
 def _estimated(found: Exploration, name: str) -> Iterator[str]:
@@ -128,8 +128,7 @@ def _rehearse(given: argparse.Namespace) -> Answer:
     check_sizes(config)
     text = rehearsal_of(config, [one.text for one in parse_objectives(given.slo, "--slo")])
     if given.write:
-        _write(given.write, text)
-        text = f"{given.write} written; run it with --scenario={given.write}"
+        text = _write_scenario(given.write, text)
     return YES, asdict(simulator_like(config)), [text.rstrip()]
 
 
@@ -172,11 +171,17 @@ def _gpus(_: argparse.Namespace) -> Answer:
     return YES, data, lines
 
 
-def _write(path: str, text: str) -> None:
+def _write_scenario(path: str, text: str) -> str:
+    return f"{_write(path, text)}; run it with --scenario={path}"
+
+
+def _write(path: str, text: str) -> str:
+    """Write a file, and say so."""
     try:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
         raise DeclarationError(f"{path}: cannot be written: {error.strerror}") from error
+    return f"{path} written"
 
 
 _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace], Answer]]] = {

@@ -10,6 +10,9 @@ from typing import Any
 from pytest_llmdbench.declared.source import KeyPath, dotted, parse_yaml
 from pytest_llmdbench.errors import DeclarationError, nearest
 
+#: Overrides with where they were declared.
+Overrides = tuple[Mapping[str, Any], str]
+
 
 def parse_overrides(text: str, option: str, example: str = "rate=5,duration=60") -> dict[str, Any]:
     """Split ``rate=5,duration=60``; values are YAML, and commas inside brackets or quotes do not split.
@@ -27,12 +30,16 @@ def parse_overrides(text: str, option: str, example: str = "rate=5,duration=60")
 
 
 def apply_overrides(
-    profile: Mapping[str, Any], overrides: Mapping[str, Any], known_keys: Collection[str], origin: str
+    profile: Mapping[str, Any],
+    overrides: Mapping[str, Any],
+    known_keys: Collection[str],
+    origin: str,
+    name: str = "the workload",
 ) -> dict[str, Any]:
     """A copy of ``profile`` with overrides set.
 
     A dotted path whose last key is not there is added if its parent is a mapping and the harness knows the key
-    (``known_keys``).
+    (``known_keys``). Errors call the profile by its ``name``.
 
     Raises:
         DeclarationError: an override that matches nothing, with the nearest names that would.
@@ -54,7 +61,7 @@ def apply_overrides(
             names = (
                 {str(path[-1]) for path, _ in _leaves(tree)} if literal else {dotted(path) for path, _ in _leaves(tree)}
             )
-            raise DeclarationError(f"{origin}: '{key}' matches nothing in the workload; {nearest(key, names)}")
+            raise DeclarationError(f"{origin}: '{key}' matches nothing in {name}; {nearest(key, names)}")
         for path in places:
             _parent(tree, path)[path[-1]] = deepcopy(value)
     return tree

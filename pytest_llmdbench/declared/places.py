@@ -22,7 +22,9 @@ class Places:
 
     def scenario(self, given: str) -> Path:
         """The file of a scenario. Raises DeclarationError that lists the scenarios there are."""
-        return self._find(given, "scenario", "scenarios")
+        if _is_path(given):
+            return _at_path(given, "scenario")
+        return _named(given, self.names("scenarios"), "scenario", "scenarios")
 
     def workload(self, given: str, harness: str) -> Path:
         """The file of a workload of one harness; ``given`` may also be ``HARNESS/NAME``, a use case, or a path.
@@ -30,15 +32,14 @@ class Places:
         Raises DeclarationError that lists the workloads there are.
         """
         if _is_path(given):
-            return self._find(given, "workload", "workloads")
+            return _at_path(given, "workload")
         folder, _, name = given.rpartition("/")
         place = f"workloads/{folder or harness}"
         known = self.names(place)
-        if stem(Path(name)) not in known:
-            main = {use_case: path for path in known.values() if (use_case := _use_case(path))}
-            if name in main:
-                return main[name]
-        return self._find(name, "workload", place)
+        if stem(Path(name)) in known:
+            return known[stem(Path(name))]
+        main = {use_case: path for path in known.values() if (use_case := _use_case(path))}
+        return _named(name, main | known, "workload", place)
 
     def has_workload(self, given: str, harness: str) -> bool:
         """Whether a harness has a workload of that name or use case."""
@@ -57,18 +58,23 @@ class Places:
                     found[stem(path)] = path
         return found
 
-    def _find(self, given: str, what: str, folder: str) -> Path:
-        if _is_path(given):
-            path = Path(given).expanduser()
-            if path.is_file():
-                return path
-            raise DeclarationError(f"no {what} file '{given}'; a {what} is a path to a YAML file or a name")
-        known = self.names(folder)
-        if stem(Path(given)) in known:
-            return known[stem(Path(given))]
-        hint = nearest(given, known)
-        listing = "" if hint.startswith("there") else f" (there is {', '.join(sorted(known))})"
-        raise DeclarationError(f"no {what} '{given}' in {folder}/; {hint}{listing}")
+
+def _at_path(given: str, what: str) -> Path:
+    path = Path(given).expanduser()
+    if path.is_file():
+        return path
+    beside = [one.name for ending in ENDINGS for one in path.parent.glob(f"*{ending}")]
+    hint = nearest(path.name, beside) if beside else f"a {what} is a path to a YAML file or a name"
+    raise DeclarationError(f"no {what} file '{given}'; {hint}")
+
+
+def _named(given: str, known: Mapping[str, Path], what: str, folder: str) -> Path:
+    name = stem(Path(given))
+    if name in known:
+        return known[name]
+    hint = nearest(name, known)
+    listing = "" if hint.startswith("there") else f" (there is {', '.join(sorted(known))})"
+    raise DeclarationError(f"no {what} '{given}' in {folder}/; {hint}{listing}")
 
 
 def stem(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a GPU costs an hour: said by the scenario, or by the name of the product from a dated table."""
+"""What a GPU costs an hour, said by the scenario or a dated table; whether cost and energy of a load will be known."""
 
 from __future__ import annotations
 
@@ -77,6 +77,18 @@ def countable(scenario: Scenario) -> str | None:
     if price_of(accelerator) is None:
         which = f"is no price of '{accelerator.product}'" if accelerator.product else "is no word on which GPUs"
         return f"there {which}; say accelerator.price_per_hour, or accelerator.product as the price table has it"
+    return None
+
+
+def metered(scenario: Scenario) -> str | None:
+    """Why the energy of a load on a scenario's stack will not be known; None if it may be."""
+    exporter = "energy is read from NVIDIA's dcgm-exporter in a cluster"
+    if scenario.deploy == "local":
+        return f"{exporter}, and this stack is on this machine"
+    if scenario.deploy == "endpoint" and scenario.endpoint.stack is None:
+        return f"{exporter}, and of this stack only the URL is known; say endpoint.stack"
+    if not scenario.load.scrape_s:
+        return "energy is read with the metrics of the stack's servers; say load.scrape_s above 0"
     return None
 
 

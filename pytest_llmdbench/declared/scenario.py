@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, PositiveFloat, PositiveInt, ValidationError, field_validator, model_validator
 
 from pytest_llmdbench.declared.cluster import Accelerator, Existing, Expose, HuggingFace, Manifest, Place, Storage
 from pytest_llmdbench.declared.engine import Engine, Vllm
+from pytest_llmdbench.declared.layers import Layers
 from pytest_llmdbench.declared.pods import Pods, Quantity
 from pytest_llmdbench.declared.router import Charts, Further, Router, Sidecar
 from pytest_llmdbench.declared.strict import Strict, WrongKey
-from pytest_llmdbench.errors import LlmdError
+from pytest_llmdbench.errors import DeclarationError, LlmdError
 from pytest_llmdbench.simulator.config import SimulatorConfig
 
 _LOCAL: Final = "local"
@@ -31,8 +33,14 @@ class Model(Strict):
     tokenizer: str | None = Field(
         default=None,
         description="Tokenizer that harnesses count tokens with: a name or a local folder. Default: the model's own; "
-        "for the simulator a small one that needs no network.",
+        "for the simulator a small one that needs no network. What begins with '/', '.' or '~' is a folder.",
     )
+
+    @field_validator("tokenizer")
+    @classmethod
+    def _whole_path(cls, value: str | None) -> str | None:
+        """Load programs are started in a folder of their own, where a relative path leads nowhere."""
+        return str(Path(value).expanduser().absolute()) if value and value.startswith((".", "~")) else value
 
 
 class Load(Strict):
@@ -197,6 +205,23 @@ class Scenario(Strict):
                 "cluster; this one runs on this machine"
             )
         return self
+
+    def read_from(self, layers: Layers) -> None:
+        """Note what ``simulator.like`` brought, and look for the folder of the tokenizer. Raises DeclarationError."""
+        said = layers.tree.get("simulator") or {}
+        if self.simulator.like:
+            from pytest_llmdbench.capacity.simulated import SIZES, TIMES
+
+            brought = [*TIMES, *(key for key in SIZES if key not in said)]
+            origin = f"simulator.like: {self.simulator.like}"
+            layers.origins |= {("simulator", key): origin for key in brought}
+        folder = self.model.tokenizer
+        if folder and folder.startswith("/") and not self.load_in_cluster and not Path(folder).is_dir():
+            where = layers.origin(("model", "tokenizer"))
+            raise DeclarationError(
+                f"{where}: 'model.tokenizer': there is no folder {folder}; it is one with the files of a tokenizer, or "
+                "a name of the Hugging Face hub, as in org/model"
+            )
 
     def dump(self) -> dict[str, Any]:
         """This scenario as JSON-able data that reads back as the same one.

@@ -18,6 +18,13 @@ class Strict(BaseModel):
     # Built once, as parts of the whole that is read, and not once more each for itself.
     model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
+    def read_from(self, layers: Layers) -> None:
+        """Look once more at what this whole was read from: check what is on this machine, note where values came from.
+
+        Raises:
+            DeclarationError: something that it names is not there; names the place.
+        """
+
 
 class WrongKey(ValueError):
     """What a check of our own says of a key, dotted from the class that it is in."""
@@ -37,7 +44,7 @@ _PLAIN: Final = {
     "string_type": "should be text",
 }
 
-M = TypeVar("M", bound=BaseModel)
+M = TypeVar("M", bound=Strict)
 
 
 def read_model(model: type[M], layers: Layers) -> M:
@@ -47,10 +54,12 @@ def read_model(model: type[M], layers: Layers) -> M:
         DeclarationError: lists every wrong key and value, each with the place it was written at.
     """
     try:
-        return model.model_validate(layers.tree)
+        made = model.model_validate(layers.tree)
     except ValidationError as error:
         problems = [_explain(model, layers, dict(problem)) for problem in error.errors()]
         raise DeclarationError("\n".join(dict.fromkeys(problems))) from error
+    made.read_from(layers)
+    return made
 
 
 def _explain(model: type[BaseModel], layers: Layers, problem: dict[str, Any]) -> str:

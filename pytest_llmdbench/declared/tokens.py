@@ -70,7 +70,7 @@ def check_fillable(tree: Any, dataset: Path | None = None) -> None:
             if name in DATASET:
                 _check_dataset(names, given, dataset, f"'{dotted(path)}' is {token}", override)
             elif name not in FILLED:
-                raise DeclarationError(f"{token} is not filled in by a run; say {override}")
+                raise DeclarationError(f"'{dotted(path)}': {token} is not filled in by a run; say {override}")
 
 
 def _check_dataset(

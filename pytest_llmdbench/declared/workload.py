@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
 from pytest_llmdbench.declared.layers import Layers
 from pytest_llmdbench.declared.objective import Objective, parse_objectives
+from pytest_llmdbench.declared.overrides import Overrides
 from pytest_llmdbench.declared.places import stem
-from pytest_llmdbench.declared.source import load_yaml
+from pytest_llmdbench.declared.source import Source, load_yaml
 from pytest_llmdbench.declared.strict import Strict, read_model
 from pytest_llmdbench.declared.tokens import check_tokens
 from pytest_llmdbench.declared.warmup import Warmup, parse_warmup
@@ -53,7 +55,7 @@ class Header(Strict):
 
 @dataclass(frozen=True, eq=False)
 class Workload:
-    """One workload file: ``profile`` is the harness's part, tokens not yet filled in."""
+    """One workload file: ``profile`` is the harness's part, tokens not yet filled in; ``source`` has its lines."""
 
     name: str
     harness: str
@@ -62,6 +64,36 @@ class Workload:
     objectives: tuple[Objective, ...]
     warmup: Warmup
     profile: Mapping[str, Any]
+    source: Source
+
+    def said(self, part: Literal["quick", "dataset"]) -> list[Overrides]:
+        """The overrides of a part of the header, each with its line."""
+        overrides: Mapping[str, Any] = getattr(self.header, part)
+        return [({key: value}, self.source.where((HEADER, part, key))) for key, value in overrides.items()]
+
+    def where(self, message: str, steps: Sequence[Overrides]) -> str:
+        """Where the key was declared that ``message`` is about, which quotes it first; ``steps`` changed the profile.
+
+        What is not in the file itself is named with the file, and so is all that changed it where no such key is
+        anywhere.
+        """
+        file = self.source.name
+        quoted = re.search(r"'([^':]+)", message)
+        key = quoted[1] if quoted else ""
+        for overrides, origin in reversed(steps):
+            if any(_sets(one, key) for one in overrides):
+                return origin if origin.startswith(f"{file}:") else f"{file}, {origin}"
+        path = tuple(int(part) if part.isdigit() else part for part in key.split("."))
+        while path and path not in self.source.lines:
+            path = path[:-1]
+        if path:
+            return self.source.where(path)
+        return ", ".join(dict.fromkeys([file, *(origin for _, origin in steps)]))
+
+
+def _sets(override: str, key: str) -> bool:
+    """Whether an override, short or dotted, sets a dotted key or something around it."""
+    return key == override or key.startswith(f"{override}.") or key.rpartition(".")[2] == override
 
 
 def load_workload(path: Path, harness: str) -> Workload:
@@ -85,4 +117,4 @@ def load_workload(path: Path, harness: str) -> Workload:
     profile = {key: value for key, value in source.data.items() if key != HEADER}
     objectives = parse_objectives(header.slo, source.where((HEADER, "slo")))
     warmup = parse_warmup(header.warmup, source.where((HEADER, "warmup")))
-    return Workload(stem(path), harness, path, header, objectives, warmup, profile)
+    return Workload(stem(path), harness, path, header, objectives, warmup, profile, source)

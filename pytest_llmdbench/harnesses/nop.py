@@ -77,8 +77,9 @@ class Nop:
                 raise HarnessError(f"nop: the engine's log until it was ready cannot be read: {error}") from error
         (folder / KNOWN).write_text(json.dumps(known), encoding="utf-8")
         # By its path and isolated: it runs in the folder of the case, and imports nothing of ours.
-        program = Path(startup_log.__file__).absolute()
-        return Command((sys.executable, "-I", str(program), *(f"{role}={_file(role)}" for role in logs)), folder)
+        program = [str(Path(startup_log.__file__).absolute()), *(f"{role}={_file(role)}" for role in logs)]
+        # A simulator keeps no log, and of none nothing is told.
+        return Command((sys.executable, "-I", *(program if logs else ("-c", "print({})"))), folder)
 
     def watch(self, folder: Path) -> Callable[[], Progress]:  # noqa: ARG002
         """It is over before there is anything to see."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from pytest_llmdbench.errors import LlmdError
+from pytest_llmdbench.options import unknown_variables
 from pytest_llmdbench.reports.html import HtmlColumns
 from pytest_llmdbench.reports.interrupted import InterruptedCases
 
@@ -23,7 +24,7 @@ class RecordCollector(HtmlColumns, InterruptedCases):
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._records: dict[str, dict[str, Any]] = {}
-        self._written = False
+        self._written = self._told = self._lost = False
         HtmlColumns.__init__(self, lambda: _named(self._records))
         InterruptedCases.__init__(self, lambda: bench.folder)
 
@@ -43,13 +44,25 @@ class RecordCollector(HtmlColumns, InterruptedCases):
 
     def pytest_report_header(self) -> list[str]:
         """What is asked for, in the header of the session."""
+        return [*self._asked(), *self._misspelt()]
+
+    def pytest_report_collectionfinish(self) -> list[str]:
+        """The same of what may be misspelt, where there was no header, or no benchmark yet."""
+        return self._misspelt()
+
+    def _misspelt(self) -> list[str]:
+        told, self._told = self._told, True
+        return [] if told else [f"llmdbench: {line}" for line in unknown_variables()]
+
+    def _asked(self) -> list[str]:
         if replayed := self._bench.settings.get("from_results"):
             return [f"llmdbench: judging the runs recorded in {replayed}"]
         try:
             stacks = ", ".join(stack.spec.key for stack in self._bench.plan.stacks)
         except LlmdError:  # from the environment: it comes up with the first benchmark, if there is one
             return []
-        return [f"llmdbench: stacks {stacks}; results in {self._bench.folder}"]
+        where = "" if self._bench.without_load else f"; results in {self._bench.folder}"
+        return [f"llmdbench: stacks {stacks}{where}"]
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keep the record that came with a report; a failed teardown does not replace what the call said."""
@@ -62,11 +75,16 @@ class RecordCollector(HtmlColumns, InterruptedCases):
         self.report_interrupted(self._bench.config)
 
     @pytest.hookimpl(wrapper=True, tryfirst=True)
-    def pytest_sessionfinish(self) -> Generator[None, object, object]:
-        """Files are written as well where pytest asks for no summary: without a terminal, after an internal error."""
+    def pytest_sessionfinish(self, session: pytest.Session) -> Generator[None, object, object]:
+        """Files are written as well where pytest asks for no summary: without a terminal, after an internal error.
+
+        A table that was asked for and is not there fails the session.
+        """
         outcome = yield
         if not self._written:
             self._write(None)
+        if self._lost and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
         return outcome
 
     @pytest.hookimpl(trylast=True)
@@ -120,6 +138,7 @@ class RecordCollector(HtmlColumns, InterruptedCases):
                 export(frame(folder), Path(path).expanduser())
                 say(f"all results: {path}")
             except LlmdError as error:
+                self._lost = True
                 say(f"--llmd-export: {error}", red=True)
 
 

@@ -65,9 +65,10 @@ class Compared:
 
 
 def outcome_of(record: Mapping[str, Any]) -> str:
-    """The word for how a case ended: its verdict's, ``ERROR``, or ``-`` where no load was sent."""
+    """The word for how a case ended: its verdict's, ``ERROR``, ``INTERRUPTED``, or ``-`` where no load was sent."""
     verdict = record.get("verdict") or {}
-    return str(verdict.get("outcome") or ("ERROR" if record.get("error") else "-"))
+    ended = "ERROR" if record.get("error") else "INTERRUPTED" if record.get("interrupted") else "-"
+    return str(verdict.get("outcome") or ended)
 
 
 def levels_of(record: Mapping[str, Any]) -> dict[str, str]:

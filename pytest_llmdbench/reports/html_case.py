@@ -12,7 +12,7 @@ from urllib.parse import quote
 from pytest_llmdbench.reports.comparison import levels_of, outcome_of
 from pytest_llmdbench.reports.html_second import rate_table, regression_table
 from pytest_llmdbench.reports.page import render
-from pytest_llmdbench.reports.texts import economy_text
+from pytest_llmdbench.reports.texts import economy_text, why_none
 from pytest_llmdbench.reports.units import show_margin
 
 #: What a record says of a case, and what people call it.
@@ -52,7 +52,7 @@ def details(record: Mapping[str, Any], page: Path) -> dict[str, Any]:
         "case.html",
         key=case_key(record),
         outcome=outcome_of(record),
-        reason=str(verdict.get("reason") or record.get("error") or ""),
+        reason=str(verdict.get("reason") or why_none(record)),
         notes=[str(note) for note in verdict.get("notes") or ()],
         objectives=[_objective(one) for one in verdict.get("objectives") or ()],
         regression=regression_table(record),

@@ -11,7 +11,7 @@ from pytest_llmdbench.reports.comparison import outcome_of
 from pytest_llmdbench.reports.units import show_margin, show_rate, show_seconds
 
 #: Outcomes, the ones that need looking at first.
-ORDER: Final = ("ERROR", "FAIL", "INVALID", "INCONCLUSIVE", "PASS", "-")
+ORDER: Final = ("ERROR", "FAIL", "INVALID", "INCONCLUSIVE", "INTERRUPTED", "PASS", "-")
 #: What sorts behind every number.
 _LAST: Final = "~"
 

@@ -15,6 +15,7 @@ from pytest_llmdbench.reports.html_cells import ORDER
 from pytest_llmdbench.reports.html_data import Gathered
 from pytest_llmdbench.reports.page import render, style
 from pytest_llmdbench.reports.started_engines import stack_starts, start_tables
+from pytest_llmdbench.reports.texts import why_none
 from pytest_llmdbench.reports.units import show_margin
 
 #: Causes that the top of the page has room for.
@@ -71,7 +72,7 @@ def _cause(record: Mapping[str, Any]) -> dict[str, Any]:
     worse = _regressed(record)
     # What meets its SLO and is worse than its baseline has failed for that.
     alone = outcome_of(record) == "PASS"
-    lines = str((worse if alone else verdict.get("reason")) or record.get("error") or "").splitlines()
+    lines = str((worse if alone else verdict.get("reason")) or why_none(record)).splitlines()
     return {
         "key": case_key(record),
         "case": str(record.get("case") or ""),

@@ -14,7 +14,7 @@ from pytest_llmdbench.reports.case_lines import Line, case_lines, detail_lines
 WIDTH: Final = 100
 _COLOURS: Final = {
     **dict.fromkeys(("PASS", "ok"), "green"),
-    **dict.fromkeys(("INVALID", "INCONCLUSIVE", "UNPROVEN"), "yellow"),
+    **dict.fromkeys(("INVALID", "INCONCLUSIVE", "INTERRUPTED", "UNPROVEN"), "yellow"),
     **dict.fromkeys(("FAIL", "ERROR", "MISSED", "NOT REPORTED"), "red"),
 }
 

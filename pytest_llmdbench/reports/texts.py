@@ -34,11 +34,17 @@ def _interval(text: str) -> str:
     return f"{low.removesuffix(f' {unit}')}{dots}{high}" if dots and " " in high else text
 
 
+def why_none(record: Mapping[str, Any]) -> str:
+    """Why a case got to no verdict; empty where it got to one, or where there was none to get to."""
+    return str(record.get("error") or record.get("interrupted") or "")
+
+
 def remarks(record: Mapping[str, Any]) -> Iterator[str]:
     """What is to be said of a case besides its objectives, each in one line: why it did not pass comes first."""
     verdict, numbers = record.get("verdict") or {}, record.get("result") or {}
-    if record.get("error"):
-        yield "ERROR: " + (str(record["error"]).strip().splitlines() or [""])[0]
+    if why := why_none(record):
+        word = "ERROR" if record.get("error") else "INTERRUPTED"
+        yield f"{word}: {(why.strip().splitlines() or [''])[0]}"
     elif verdict and verdict.get("outcome") != "PASS":
         yield f"{verdict.get('outcome')}: {verdict.get('reason')}"
     elif record.get("max_rate"):

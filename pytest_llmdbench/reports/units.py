@@ -4,11 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import takewhile
-from typing import Final
-
-#: So many characters before a difference say what it is a difference of.
-_BEFORE: Final = 6
+from itertools import groupby
 
 
 def show_seconds(value: float | None) -> str:
@@ -65,24 +61,27 @@ def shortened(text: str, width: int) -> str:
 
 
 def told_apart(names: Sequence[str], width: int) -> list[str]:
-    """The names, each :func:`shortened`; those that would then look alike are shown from where they differ.
+    """The names, each :func:`shortened`; of those that would then look alike, the parts in which they differ.
 
-    Those that are still alike have their number among ``names`` in front.
+    ``...max_num_seqs64...rate2``. Those that are still alike have their number among ``names`` in front.
     """
     short = [shortened(name, width) for name in names]
-    counts = Counter(short)
-    for text in [text for text, count in counts.items() if count > 1]:
-        places = [place for place, one in enumerate(short) if one == text]
-        group = [names[place] for place in places]
-        alike = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(min(group), max(group), strict=False)))
-        for place in places:
-            rest = f"...{names[place][max(0, alike - _BEFORE) :]}"
-            short[place] = rest if len(rest) <= width else f"{rest[: width - 3]}..."
+    alike = [place for place, count in enumerate(map(Counter(short).get, short)) if count != 1]
+    for place, text in zip(alike, _differing([names[place] for place in alike]), strict=True):
+        short[place] = text if len(text) <= width else shortened(text.strip("."), width)
     counts = Counter(short)
     return [
-        text if counts[text] == 1 else f"{number}:{shortened(text, width - len(str(number)) - 1)}"
-        for number, text in enumerate(short, start=1)
+        text if counts[text] == 1 else f"{number}:{shortened(name, width - len(str(number)) - 1)}"
+        for number, (name, text) in enumerate(zip(names, short, strict=True), start=1)
     ]
+
+
+def _differing(names: Sequence[str]) -> list[str]:
+    """Names that are parts joined by ``-``, without the parts that all of them have."""
+    split = [name.split("-") for name in names]
+    common = set.intersection(*map(set, split)) if split else set()
+    pieces = [[(shared, "-".join(parts)) for shared, parts in groupby(one, common.__contains__)] for one in split]
+    return ["".join("..." if shared else text for shared, text in one) for one in pieces]
 
 
 def _three(value: float) -> str:

@@ -89,6 +89,7 @@ def test_a_recommendation_writes_a_scenario_and_a_page(capsys: pytest.CaptureFix
     scenario, page = tmp_path / "best.yaml", tmp_path / "space.html"
     words = ("recommend", "Qwen/Qwen3-8B", *LOAD, "--rate", "5", "--slo", "tpot.p90 <= 50ms")
     code, out, _ = run(capsys, *words, "--write-scenario", str(scenario), "--html", str(page))
+    assert out.splitlines()[-2:] == [f"{page} written", f"{scenario} written; run it with --scenario={scenario}"]
     assert code == 0
     assert "a GPU-hour" in out
     assert "TPOT and throughput to about 20%" in out

@@ -91,3 +91,10 @@ def test_a_flag_that_a_flat_profile_does_not_say_is_added_where_the_program_know
     }
     with pytest.raises(DeclarationError, match="'temperature' matches nothing"):
         apply_overrides({"load": {"stages": []}}, {"temperature": 0}, frozenset({"temperature"}), "here")
+
+
+def test_an_override_that_matches_nothing_names_the_workload_it_was_laid_over() -> None:
+    with pytest.raises(
+        DeclarationError, match=r"-o: 'duration' matches nothing in guidellm/sanity_random; there is s$"
+    ):
+        apply_overrides({"s": 1}, {"duration": 5}, frozenset(), "-o", "guidellm/sanity_random")

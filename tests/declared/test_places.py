@@ -45,6 +45,25 @@ def test_an_unknown_scenario_lists_those_that_exist(project: Path) -> None:
         Places([project]).scenario("h10")
 
 
+def test_a_misspelt_use_case_is_told_from_the_use_cases_there_are() -> None:
+    with pytest.raises(
+        DeclarationError, match=r"no workload 'chatbt' in .*; did you mean 'chatbot'\? .*there is .*chatbot, "
+    ):
+        Places([shipped_root()]).workload("chatbt", "inference-perf")
+
+
+def test_a_misspelt_path_of_a_scenario_is_told_from_the_names_there_are() -> None:
+    with pytest.raises(
+        DeclarationError, match=r"no scenario 'scenarios/locl\.yaml' in scenarios/; did you mean 'local'"
+    ):
+        Places([shipped_root()]).scenario("scenarios/locl.yaml")
+
+
+def test_a_misspelt_file_is_told_from_those_beside_it(project: Path) -> None:
+    with pytest.raises(DeclarationError, match=r"no scenario file '.*/h10\.yaml'; did you mean 'h100\.yaml'\?"):
+        Places([]).scenario(str(project / "scenarios" / "h10.yaml"))
+
+
 def test_a_path_that_leads_nowhere_says_what_was_expected() -> None:
-    with pytest.raises(DeclarationError, match=r"no scenario file './nowhere.yaml'"):
-        Places([]).scenario("./nowhere.yaml")
+    with pytest.raises(DeclarationError, match=r"no scenario file './no/where.yaml'; a scenario is a path"):
+        Places([]).scenario("./no/where.yaml")

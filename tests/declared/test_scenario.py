@@ -81,6 +81,44 @@ def test_null_brings_the_default_back() -> None:
     assert (scenario.model.tokenizer, scenario.simulator.itl) == (None, 0.01)
 
 
+def test_what_a_gpu_brings_to_the_simulator_says_so_and_what_was_said_keeps_its_place() -> None:
+    layers = Layers()
+    layers.add_source(
+        parse_yaml("model: {name: Qwen/Qwen3-8B}\nsimulator:\n  ttft: 0.05\n  max_num_seqs: 64\n", "s.yaml")
+    )
+    layers.put("simulator.like", "h100", "--llmd-set")
+    simulator = read_model(Scenario, layers).simulator
+    assert (simulator.ttft, simulator.max_num_seqs) == (0.03, 64)
+    told = {key: layers.origin(("simulator", key)) for key in ("like", "ttft", "max_num_seqs", "max_model_len", "seed")}
+    assert told == {
+        "like": "--llmd-set",
+        "ttft": "simulator.like: h100",
+        "max_num_seqs": "s.yaml:4",
+        "max_model_len": "simulator.like: h100",
+        "seed": "default",
+    }
+
+
+def test_a_tokenizer_s_folder_that_is_not_there_is_refused_where_the_load_runs_here() -> None:
+    with pytest.raises(
+        DeclarationError, match=r"s\.yaml:2: 'model\.tokenizer': there is no folder /nope/tok; .*Hugging"
+    ):
+        read("model:\n  tokenizer: /nope/tok\n")
+    elsewhere = "deploy: standalone\nmodel: {name: org/model, tokenizer: /nope/tok}\n"
+    assert read(elsewhere).model.tokenizer == "/nope/tok"
+    with pytest.raises(DeclarationError, match="no folder /nope/tok"):
+        read(f"{elsewhere}load: {{where: here}}\n")
+
+
+def test_a_tokenizer_s_folder_may_be_named_from_where_the_user_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tok").mkdir()
+    assert read("model: {tokenizer: ./tok}\n").model.tokenizer == str(tmp_path / "tok")
+    assert read("model: {tokenizer: org/tok}\n").model.tokenizer == "org/tok"
+
+
 def test_the_simulated_model_has_one_name() -> None:
     with pytest.raises(DeclarationError, match=r"the simulator serves model\.name; say model: \{name: other\}"):
         read("simulator: {model: other}\n")

@@ -39,18 +39,22 @@ def commands(program: str) -> list[str]:
     return sorted({line for line in lines if line.startswith(program + " ")})
 
 
+def run(command: str, results: Path) -> subprocess.CompletedProcess[str]:
+    """A pytest command, dry, in this project and without what the environment says."""
+    arguments = [*shlex.split(command)[1:], "--llmd-dry-run", "-p", "no:cacheprovider", f"--llmd-results={results}"]
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(("LLMDBENCH_", "PYTEST_"))}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
+    )
+
+
 @pytest.mark.parametrize("command", commands("pytest"))
 def test_a_pytest_command_in_the_documentation_is_accepted_and_selects_something(command: str, tmp_path: Path) -> None:
     # A dry run reads, merges and plans everything that the command asks for; the loads themselves take minutes.
     # What earlier commands would have left stands for itself in the tests' data.
     command = re.sub(r"(--llmd-from-results|--llmd-baseline)[ =]\S+", rf"\1={RECORDED}", command)
     command = re.sub(r"--llmd-compare[ =]\S+", f"--llmd-compare={RECORDED},{RECORDED.parent}", command)
-    words = shlex.split(command.replace("--llmd-render-to=", f"--llmd-render-to={tmp_path}/"))
-    arguments = [*words[1:], "--llmd-dry-run", "-p", "no:cacheprovider", f"--llmd-results={tmp_path}"]
-    environ = {name: value for name, value in os.environ.items() if not name.startswith(("LLMDBENCH_", "PYTEST_"))}
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, check=False
-    )
+    done = run(command.replace("--llmd-render-to=", f"--llmd-render-to={tmp_path}/"), tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -80,6 +84,19 @@ def test_yaml_in_the_documentation_is_valid_as_what_it_shows(page: str, text: st
         layers = Layers()
         layers.add_source(parse_yaml(text, page))
         read_model(Scenario, layers)
+
+
+@pytest.mark.parametrize(
+    "text", [text for page, text in fenced("yaml") if page == "workloads.md"], ids=lambda text: None
+)
+def test_a_workload_in_the_documentation_can_be_run_as_it_stands_and_prove_its_objectives(
+    text: str, tmp_path: Path
+) -> None:
+    (tmp_path / "shown.yaml").write_text(text)
+    done = run(f"pytest benchmarks/test_sanity.py --scenario=local --llmd-workload={tmp_path}/shown.yaml", tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "local-inference-perf-shown" in done.stdout
+    assert all(one.text in done.stdout for one in load_workload(tmp_path / "shown.yaml", "it").objectives)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

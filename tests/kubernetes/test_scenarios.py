@@ -235,6 +235,11 @@ def test_a_step_of_the_engine_is_not_held_to_256_tokens(name: str) -> None:
 
 
 @every
+def test_every_object_says_its_namespace(name: str) -> None:
+    assert [one["kind"] for one in manifests(rendered(name)) if one["metadata"].get("namespace") != "default"] == []
+
+
+@every
 def test_a_model_that_a_claim_holds_is_served_from_it(name: str) -> None:
     claim = scenario(name).storage.pvc
     if claim is None:

@@ -12,6 +12,7 @@ from pytest_llmdbench.errors import DeclarationError
 from pytest_llmdbench.harnesses.registry import Harnesses
 from pytest_llmdbench.plan import Plan
 from pytest_llmdbench.planned_slo import unprovable
+from tests.plan.planned import possible
 from tests.plan.test_plan import AskedFor
 
 WAYS = ("local", "standalone", "modelservice", "endpoint")
@@ -23,7 +24,7 @@ def planned(**asked: Any) -> Plan:
 
 
 def cases(workload: str, **asked: Any) -> list[Case]:
-    return planned(**asked).cases([workload])
+    return possible(planned(**asked).cases([workload]))
 
 
 def of_image(image: str, workload: str, **asked: Any) -> list[Case]:
@@ -75,7 +76,7 @@ def test_an_image_that_is_or_may_be_of_the_workload_s_benchmark_is_planned(image
 def refusal(workload: str, **asked: Any) -> str | None:
     """Why what was asked of the one case of a workload can never be judged."""
     plan = planned(**asked)
-    (case,) = plan.cases([workload])
+    (case,) = possible(plan.cases([workload]))
     return unprovable(case, plan.objectives(case, ()))
 
 
@@ -107,5 +108,5 @@ def test_what_an_agentic_evaluation_measures_is_let_through() -> None:
 
 def test_what_a_scenario_asks_of_latencies_is_left_out_of_an_agentic_evaluation() -> None:
     plan = planned(scenario=["agentic-evaluation"])
-    (case,) = plan.cases(["aider-polyglot"])
+    (case,) = possible(plan.cases(["aider-polyglot"]))
     assert [one.text for one in plan.objectives(case, ())] == ["error_rate <= 5%", "score(ungraded) <= 0"]

@@ -7,7 +7,7 @@ import pytest
 from pytest_llmdbench.declared.objective import parse_objective
 from pytest_llmdbench.declared.warmup import Warmup
 from pytest_llmdbench.harnesses.harness import PlannedStage
-from pytest_llmdbench.provable import cannot_prove, planned_requests
+from pytest_llmdbench.provable import cannot_prove, hardest_to_prove, planned_requests
 from pytest_llmdbench.repeats import Repeats
 
 STAGES = [PlannedStage(rate=1, duration_s=20, requests=20), PlannedStage(rate=4, duration_s=20, requests=80)]
@@ -20,8 +20,29 @@ def why(text: str, stages: list[PlannedStage] = STAGES, **more: object) -> str |
 def test_what_is_needed_is_said_with_the_ways_to_it() -> None:
     assert why("ttft.p99 <= 1s") == (
         "objective 'ttft.p99 <= 1 s' (here) takes 299 requests to prove, all of them good (95% sure); "
-        "this load has 100: make it 3 times as long (--llmd-overrides duration=60), or ask for ttft.p95"
+        "this load has 100: make it 3 times as long (--llmd-overrides duration=60), or ask for ttft.p95 "
+        "in its place, in here"
     )
+
+
+def test_of_several_the_one_that_takes_most_is_said_first_and_the_others_with_it() -> None:
+    objectives = [parse_objective(text, "here") for text in ("ttft.p90@stage0<=1s", "e2e.p99<=9s", "tpot.p99.9<=1s")]
+    said = hardest_to_prove(objectives, STAGES, Warmup()) or ""
+    assert said.startswith("objective 'tpot.p99.9 <= 1 s' (here) takes 2995 requests to prove")
+    assert said.endswith("; it is too short for 'ttft.p90@stage0 <= 1 s' (here), 'e2e.p99 <= 9 s' (here) as well")
+
+
+@pytest.mark.parametrize("requests", [24, 29, 77, 123])
+def test_a_load_that_is_as_much_longer_as_was_said_is_let_through(requests: int) -> None:
+    said = why("ttft.p99 <= 1s", [PlannedStage(concurrency=1, requests=requests)]) or ""
+    times = float(said.partition("make it ")[2].partition(" times")[0])
+    assert why("ttft.p99 <= 1s", [PlannedStage(concurrency=1, requests=int(requests * times))]) is None
+
+
+def test_a_lower_percentile_takes_the_place_of_the_one_that_was_declared() -> None:
+    objective = parse_objective("ttft.p99 <= 1s", "scenarios/mine.yaml:7")
+    said = cannot_prove(objective, STAGES, Warmup()) or ""
+    assert said.endswith(", or ask for ttft.p95 in its place, in scenarios/mine.yaml:7")
 
 
 @pytest.mark.parametrize(

@@ -184,3 +184,12 @@ def test_nothing_is_saved_where_nothing_sound_was_measured(project: pytest.Pytes
     done = project.runpytest_subprocess("--scenario=one", "--llmd-save-baseline=main")
     assert done.ret != 0
     assert not Path(project.path / "baselines").exists()
+
+
+def test_where_nothing_is_saved_it_is_told_of_each_case_why(project: pytest.Pytester) -> None:
+    (project.path / "workloads/quick-load/short.yaml").write_text("requests: 3\ntokens: 9999999\npause: 0.0\n")
+    done = project.runpytest_subprocess("--scenario=one", "--llmd-save-baseline=main")
+    assert done.ret == 1
+    done.stdout.fnmatch_lines(
+        ["baseline main: nothing to save", "  one-quick-load-short: more of its requests failed than may"]
+    )

@@ -245,7 +245,7 @@ def test_a_stack_that_does_not_come_up_is_an_error_once_with_its_reason(project:
     )
     assert done.ret == 1
     done.assert_outcomes(errors=2)
-    done.stdout.fnmatch_lines(["*did not listen within 0.5 s (timeouts.standup_s)*", "stack one: *did not listen*"])
+    done.stdout.fnmatch_lines(["*did not listen within 0.5 s (timeouts.standup_s)*", "  ERROR: stack one: *"])
     assert done.stdout.str().count("standing up") == 1
     done.stdout.no_fnmatch_line("*Traceback*")
 
@@ -282,3 +282,28 @@ def test_what_comes_from_outside_is_escaped_in_the_html_report(project: pytest.P
     )
     project.runpytest_subprocess("--scenario=one", "--html=r.html", "--self-contained-html")
     assert "<script>alert(1)" not in (project.path / "r.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("result.whole.latencies['ttfb']", "KeyError: 'ttfb'"),
+        ("raise ValueError", "ValueError"),
+        ("pytest.fail('not what I expected')", "not what I expected"),
+    ],
+)
+def test_an_error_of_a_test_s_own_code_says_of_what_kind_it_is(
+    project: pytest.Pytester, statement: str, said: str
+) -> None:
+    project.makepyfile(
+        test_bench=f"""
+        import pytest
+
+        @pytest.mark.workload("short")
+        def test_chat(result):
+            {statement}
+        """
+    )
+    assert project.runpytest_subprocess("--scenario=one").ret == 1
+    (record,) = json.loads((run_folder(project) / "run.json").read_text())["cases"].values()
+    assert record["error"] == said

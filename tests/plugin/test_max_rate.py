@@ -190,11 +190,14 @@ def test_an_slo_that_no_rate_can_miss_is_refused(searching: pytest.Pytester) -> 
     assert not list((searching.path / "llmdbench-results").rglob("max_rate.json"))
 
 
-def test_a_dry_run_shows_where_the_search_begins(searching: pytest.Pytester) -> None:
+def test_a_dry_run_shows_where_is_searched(searching: pytest.Pytester) -> None:
     asks(searching, "low=1, high=50")
     done = searching.runpytest_subprocess("--scenario=one", "--llmd-dry-run")
     assert done.ret == 0
-    done.stdout.fnmatch_lines(["*50/s; how many requests and how long is not known"])
+    done.stdout.fnmatch_lines(["    search from 1 to 50/s, in runs of at least 30 s"])
+    searching.makepyfile(test_bench=TEST.replace("    @pytest.mark.max_rate({asked})\n", ""))
+    done = searching.runpytest_subprocess("--scenario=one", "--llmd-dry-run")
+    done.stdout.fnmatch_lines(["    search where the test says, in runs of at least 30 s"])
 
 
 @pytest.mark.thorough

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from pathlib import Path
 
 import pytest
 
-from pytest_llmdbench.options import OPTIONS
+from pytest_llmdbench.options import OPTIONS, unknown_variables
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "xdist"])
@@ -20,7 +22,7 @@ def test_a_dry_run_prints_the_plan_and_starts_nothing(project: pytest.Pytester, 
             "  one-quick-load-short",
             "    as the data say; 3 requests, 0 s",
             "stack two:*",
-            "objectives of every case: none",
+            "objectives of every load: none",
             "expected duration of all load, one after the other: 0 s",
         ]
     )
@@ -30,7 +32,7 @@ def test_a_dry_run_prints_the_plan_and_starts_nothing(project: pytest.Pytester, 
 
 def test_a_dry_run_shows_objectives_once_where_all_cases_have_the_same(project: pytest.Pytester) -> None:
     done = project.runpytest_subprocess("--scenario=one,two", "--llmd-dry-run", "--llmd-slo=e2e.max<=2s,error_rate<=1%")
-    done.stdout.fnmatch_lines(["objectives of every case: e2e.max <= 2 s, error_rate <= 1%"])
+    done.stdout.fnmatch_lines(["objectives of every load: e2e.max <= 2 s, error_rate <= 1%"])
     done.stdout.no_fnmatch_line("    objectives: *")
 
 
@@ -70,6 +72,43 @@ def test_a_dry_run_says_what_is_not_known_of_a_load(project: pytest.Pytester) ->
             "    4 at once; how many requests and how long is not known",
             "    objectives: error_rate <= 0.1%",
             "expected duration of all load, one after the other: not known",
+        ]
+    )
+    assert "results in" not in done.stdout.str()  # there will be none
+
+
+def test_a_dry_run_tells_tests_of_one_workload_apart_and_what_is_known_of_the_whole(project: pytest.Pytester) -> None:
+    (project.path / "scenarios/local.yaml").write_text("slo: []\nload: {size: quick}\n")
+    project.makepyfile(
+        test_bench="""
+        import pytest
+
+        @pytest.mark.workload("sanity_random")
+        def test_chat(result):
+            pass
+
+        @pytest.mark.workload("sanity_random")
+        def test_stack_alone(stack):
+            pass
+
+        @pytest.mark.workload("chatbot_synthetic")
+        @pytest.mark.max_rate(low=1, high=30)
+        def test_search(max_rate):
+            pass
+        """
+    )
+    done = project.runpytest_subprocess("--scenario=local", "--llmd-dry-run")
+    assert done.ret == 0
+    done.stdout.fnmatch_lines(
+        [
+            "stack local: local, model *; at least * s of load",
+            "  test_bench.py::test_chat[[]local-inference-perf-sanity_random[]]",
+            "    1/s for 10 s; 10 requests, * s",
+            "  test_bench.py::test_stack_alone[[]local-inference-perf-sanity_random[]]",
+            "    no load: the test has the stack alone",
+            "  local-inference-perf-chatbot_synthetic",
+            "    search from 1 to 30/s, in runs of at least 10 s",
+            "expected duration of all load, one after the other: at least * s",
         ]
     )
 
@@ -162,6 +201,7 @@ def test_what_cannot_be_meant_is_one_line_and_exit_status_4(
     assert "Traceback" not in done.stderr.str() + done.stdout.str()
 
 
+SHORT = "import pytest\n\n@pytest.mark.workload('short')\ndef test_it(result):\n    pass\n"
 MISTAKES_IN_TESTS = {
     "@pytest.mark.workload('shrt')": "*no workload 'shrt' in workloads/quick-load/; did you mean 'short'*",
     "@pytest.mark.workload('short', harnes='x')": "*@pytest.mark.workload takes names and harness=, not harnes=*",
@@ -274,12 +314,104 @@ def test_no_more_stacks_are_up_at_once_than_allowed(project: pytest.Pytester) ->
 
 
 def test_under_xdist_the_scenario_must_be_named(project: pytest.Pytester) -> None:
-    done = project.runpytest_subprocess("-n", "1")
-    assert done.ret != 0
-    done.stdout.fnmatch_lines(["*to run benchmarks with pytest-xdist, name the scenario: --scenario=local*"])
+    done = project.runpytest_subprocess("-n", "2")
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["ERROR: to run benchmarks with pytest-xdist, name the scenario: --scenario=local"])
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--llmd-overrides=request=5", "*: 'request' matches nothing in quick-load/short; did you mean 'requests'?"),
+        ("--llmd-dataset=nope", "*--llmd-dataset nope: there is no such file or folder"),
+        ("--llmd-slo=cost<=20", "*--llmd-slo: objective 'cost <= 20': nobody knows how many GPUs the stack has; *"),
+        ("--llmd-slo=e2e.max@stage5<=2s", "*--llmd-slo: objective *: the last stage of short is stage0"),
+    ],
+)
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "xdist"])
+def test_an_option_that_does_not_go_with_a_selected_load_is_one_line_and_exit_status_4(
+    project: pytest.Pytester, option: str, message: str, workers: list[str]
+) -> None:
+    project.makepyfile(**dict.fromkeys(("test_one", "test_two"), SHORT))
+    done = project.runpytest_subprocess("--scenario=one", option, *workers)
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    said = [line for line in done.errlines if line.strip()]
+    assert len(said) == 1
+    done.stderr.fnmatch_lines([message])
+    done.stdout.no_fnmatch_line("*standing up*")
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["alone", "xdist"])
+def test_an_option_need_not_go_with_a_load_that_is_not_selected(project: pytest.Pytester, workers: list[str]) -> None:
+    for name, further in (("short", "further: 1\n"), ("other", "")):
+        (project.path / f"workloads/quick-load/{name}.yaml").write_text(
+            f"requests: 3\ntokens: 4\npause: 0.0\n{further}"
+        )
+    project.makepyfile(test_other=SHORT.replace("short", "other").replace("test_it", "test_other"))
+    done = project.runpytest_subprocess("--scenario=one", "--llmd-overrides=further=2", "-k", "chat", *workers)
+    assert done.ret == 0
+    refused = project.runpytest_subprocess("--scenario=one", "--llmd-overrides=further=2", *workers)
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["*: 'further' matches nothing in quick-load/other; *"])
+
+
+def test_what_is_wrong_in_the_environment_is_told_where_a_benchmark_is_selected_and_not_elsewhere(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMDBENCH_SCENARIO", "on")
+    project.makepyfile(test_plain="def test_plain(): pass")
+    done = project.runpytest_subprocess()
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["*no scenario 'on' in scenarios/; did you mean 'one'*"])
+    assert project.runpytest_subprocess("-k", "plain").ret == 0
 
 
 def test_without_xdist_and_html_everything_else_works(project: pytest.Pytester) -> None:
     done = project.runpytest_subprocess("--scenario=one", "-p", "no:xdist", "-p", "no:html", "-p", "no:metadata")
     assert done.ret == 0
     done.stdout.fnmatch_lines(["*1 passed*"])
+
+
+@pytest.mark.parametrize("arguments", [["--scenario=one"], ["--scenario=one", "-q"], ["--scenario=one", "-n2"], []])
+def test_a_misspelt_variable_is_told_once_with_the_nearest_before_anything_starts(
+    project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, arguments: list[str]
+) -> None:
+    (project.path / "scenarios/local.yaml").write_text("harness: quick-load\n")
+    monkeypatch.setenv("LLMDBENCH_SCENARO", "two")
+    done = project.runpytest_subprocess(*arguments)
+    told = "$LLMDBENCH_SCENARO is no variable of an option and changes nothing; did you mean $LLMDBENCH_SCENARIO?"
+    said = [number for number, line in enumerate(done.outlines) if line == f"llmdbench: {told}"]
+    begun = next(number for number, line in enumerate(done.outlines) if "standing up" in line)
+    assert done.ret == 0
+    assert len(said) == 1
+    assert said[0] < begun
+
+
+def test_a_misspelt_variable_is_not_told_where_there_are_no_benchmarks(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LLMDBENCH_SCENARO", "two")
+    pytester.makepyfile("def test_it(): pass")
+    pytester.runpytest_subprocess().stdout.no_fnmatch_line("*LLMDBENCH*")
+
+
+def test_variables_of_options_of_llm_d_benchmark_and_of_these_tests_are_not_told() -> None:
+    words = ("CACHE_DIR", "TEST_CHARTS", "CLUSTER_TOOL", "HF_TOKEN", "VLLM_COMMON_PVC")
+    names = [*(option.variable for option in OPTIONS), *(f"LLMDBENCH_{word}" for word in words), "MY_LLMDBENCH_X"]
+    assert list(unknown_variables(dict.fromkeys(names, "x"))) == []
+
+
+def test_a_variable_that_is_like_none_is_told_with_where_to_find_them_all() -> None:
+    (said,) = unknown_variables({"LLMDBENCH_XYZZY": "1"})
+    assert said.endswith("changes nothing; pytest --help names them all")
+
+
+def test_every_variable_that_the_project_reads_is_known() -> None:
+    root = Path(__file__).parents[2]
+    files = [*(root / "pytest_llmdbench").rglob("*.py"), *(root / ".ci").iterdir(), *(root / "tests").rglob("*.py")]
+    read = r"(?:environ(?:\.get\(|\[)|setenv\(|\$\{?)[\"']?(LLMDBENCH_[A-Z_]+)"
+    found = {name for file in files for name in re.findall(read, file.read_text(encoding="utf-8"))}
+    assert "LLMDBENCH_CACHE_DIR" in found
+    assert [line.split()[0] for line in unknown_variables(dict.fromkeys(found, "x"))] == ["$LLMDBENCH_SCENARO"], (
+        "those of the tests above"
+    )

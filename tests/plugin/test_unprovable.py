@@ -40,8 +40,37 @@ def test_what_is_not_selected_is_not_asked_of(both: pytest.Pytester) -> None:
     done.stdout.fnmatch_lines(["*test_many[[]one-quick-load-enough[]]"])
 
 
-def test_under_xdist_its_test_is_an_error_and_no_stack_is_held_for_it(both: pytest.Pytester) -> None:
-    done = both.runpytest_subprocess("--scenario=one", P90, "-k", "few", "-n", "1")
-    assert done.ret == 1
-    done.stdout.fnmatch_lines(["*takes 29 requests*"])
+def test_under_xdist_it_is_refused_as_well(both: pytest.Pytester) -> None:
+    done = both.runpytest_subprocess("--scenario=one", P90, "-n", "2")
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["*one-quick-load-short: objective 'e2e.p90*takes 29 requests*this load has 3*"])
     done.stdout.no_fnmatch_line("*standing up*")
+
+
+def test_a_test_that_sends_no_load_is_not_asked_how_much_it_sends(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        test_bench="""
+        import pytest
+
+        @pytest.mark.workload("short")
+        def test_alone(stack, slo):
+            assert stack.url.startswith("http://")
+            assert len(slo.objectives) == 1
+        """
+    )
+    assert project.runpytest_subprocess("--scenario=one", P90).ret == 0
+
+
+def test_a_load_that_a_test_asks_for_only_as_it_runs_is_refused_then(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        test_bench="""
+        import pytest
+
+        @pytest.mark.workload("short")
+        def test_later(stack, request):
+            request.getfixturevalue("run")()
+        """
+    )
+    done = project.runpytest_subprocess("--scenario=one", P90)
+    assert done.ret == 1
+    done.stdout.fnmatch_lines(["*one-quick-load-short: objective 'e2e.p90*takes 29 requests*"])

@@ -38,6 +38,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     case(place / "run/other", "other-program", rates=(2.0, 4.0), single=False, harness="guidellm")
     (place / "run/lost").mkdir()
     (place / "run/lost/case.json").write_text('{"case": "lost", "stack": "local"}')
+    (place / "run/lost/result.json").write_text("{")
     return report_of(place, "--llmd-from-results=run")
 
 

@@ -201,6 +201,23 @@ def test_names_that_are_cut_are_still_told_apart(names: list[str]) -> None:
     assert max(map(len, short)) <= 20
 
 
+def test_the_cases_of_a_sweep_show_the_levels_that_they_differ_in() -> None:
+    levels = [(places, rate) for places in (16, 64) for rate in (2, 8)]
+    names = [f"local-max_num_seqs{places}-inference-perf-chatbot_synthetic-rate{rate}" for places, rate in levels]
+    assert told_apart(names, 25) == [f"...max_num_seqs{places}...rate{rate}" for places, rate in levels]
+
+
+def test_load_programs_whose_names_have_a_dash_are_told_from_others() -> None:
+    names = [f"local-{program}-chatbot_synthetic-rate5" for program in ("inference-perf", "guidellm")]
+    assert told_apart(names, 20) == ["local-inf...ic-rate5", "local-gui...ic-rate5"]
+    assert told_apart(names, 13) == ["infer...-perf", "guidellm"]
+
+
+def test_names_that_differ_too_late_to_be_shown_are_numbered_and_cut_once() -> None:
+    names = [f"abcdefghijklmnopqrstuvwxyz_{letter}_abcdefghijklmnopqrstuvwxyz" for letter in "abc"]
+    assert told_apart(names, 16) == ["1:abcdef...vwxyz", "2:abcdef...vwxyz", "3:abcdef...vwxyz"]
+
+
 def test_energy_is_told_in_the_unit_that_people_read() -> None:
     assert [show_energy(joules) for joules in (820.0, 41_230.0, 4.7e6)] == ["820 J", "41.2 kJ", "1.31 kWh"]
 

@@ -14,7 +14,7 @@ from pytest_llmdbench.results.benchmark_report import write
 from pytest_llmdbench.results.columns import columns
 from pytest_llmdbench.results.result import Requests, Result, Stage
 from pytest_llmdbench.results.store import write_json
-from tests.results.recorded_runs import RUN, measured, record, upstream_folder
+from tests.results.recorded_runs import RUN, measured, record, scenario_of, upstream_folder
 
 
 @pytest.fixture
@@ -73,6 +73,24 @@ def test_accelerators_are_those_that_the_scenario_asks_for(results: Path) -> Non
     assert (treated["accelerator"], treated["accelerators"]) == ("nvidia.com/gpu", 5)
     assert pd.isna(plain["accelerator"])
     assert plain["accelerators"] == 0
+
+
+def test_accelerators_are_those_that_cost_is_counted_of_where_the_scenario_says_so(tmp_path: Path) -> None:
+    counted = {"accelerator": {"gpus": 2, "product": "NVIDIA-H100-80GB-HBM3"}}
+    record(tmp_path / "run", replace(measured(), economy={"gpus": 2.0}), scenario=scenario_of("local") | counted)
+    whole = row(load_results(tmp_path), stage="whole")
+    assert (whole["accelerators"], whole["economy.gpus"]) == (2, 2.0)
+    assert whole["accelerator"] == "NVIDIA-H100-80GB-HBM3"
+
+
+def test_the_whole_of_a_load_of_one_stage_has_the_rate_that_was_asked_for(tmp_path: Path) -> None:
+    stage = measured().stages[1]
+    one = replace(measured(), whole=replace(measured().whole, asked_rate=None), stages=(stage,))
+    record(tmp_path / "one", one)
+    assert list(load_results(tmp_path)["asked_rate"]) == [10, 10]
+    record(tmp_path / "two", measured(), case="two")
+    several = load_results(tmp_path / "two")
+    assert pd.isna(row(several, stage="whole")["asked_rate"])
 
 
 def test_columns_have_the_same_types_whatever_was_found(results: Path, tmp_path: Path) -> None:

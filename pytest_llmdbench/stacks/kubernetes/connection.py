@@ -42,7 +42,10 @@ class Connection:
     """
 
     def __init__(self, context: str | None = None, namespace: str | None = None, say: Say | None = None) -> None:
+        import yaml
         from kubernetes import config
+
+        from pytest_llmdbench.stacks.kubernetes.kubeconfig import why_no_cluster
 
         self._say = say
         self.patience_s = PATIENCE_S
@@ -50,10 +53,9 @@ class Connection:
         self.context = context
         try:
             self._api, default = _connect(context)
-        except (config.ConfigException, StopIteration, OSError) as error:
-            raise ClusterError(
-                f"no cluster to talk to: {error} Set KUBECONFIG, or choose a context with cluster.context"
-            ) from error
+        # The library looks into a file that is no kubeconfig as if it were one.
+        except (config.ConfigException, yaml.YAMLError, StopIteration, OSError, TypeError, AttributeError) as error:
+            raise ClusterError(why_no_cluster(error, context)) from error
         self.namespace = namespace or default or "default"
         self._dynamic: Any = None
         self._unknown: set[tuple[str, str]] = set()

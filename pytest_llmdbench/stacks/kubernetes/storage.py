@@ -25,7 +25,7 @@ else:
 """
 
 
-def claim(scenario: Scenario) -> list[dict[str, Any]]:
+def claim(scenario: Scenario, names: Names) -> list[dict[str, Any]]:
     """The claim, where the scenario has one. It is nobody's: models stay for the next run."""
     storage = scenario.storage
     if storage.pvc is None:
@@ -36,7 +36,7 @@ def claim(scenario: Scenario) -> list[dict[str, Any]]:
     }
     if storage.storage_class is not None:
         spec["storageClassName"] = storage.storage_class
-    metadata = {"name": storage.pvc, "labels": {**OURS, KEPT: "models"}}
+    metadata = {"name": storage.pvc, "namespace": names.namespace, "labels": {**OURS, KEPT: "models"}}
     return [{"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": metadata, "spec": spec}]
 
 
