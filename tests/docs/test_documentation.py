@@ -42,6 +42,7 @@ def commands(program: str) -> list[str]:
 def run(command: str, results: Path) -> subprocess.CompletedProcess[str]:
     """A pytest command, dry, in this project and without what the environment says."""
     arguments = [*shlex.split(command)[1:], "--llmd-dry-run", "-p", "no:cacheprovider", f"--llmd-results={results}"]
+    arguments += ["-o", "testpaths=benchmarks"]  # a user's project has not five thousand tests of its own
     environ = {name: value for name, value in os.environ.items() if not name.startswith(("LLMDBENCH_", "PYTEST_"))}
     return subprocess.run(
         [sys.executable, "-m", "pytest", *arguments], cwd=ROOT, env=environ, capture_output=True, text=True, check=False

@@ -56,7 +56,10 @@ def kill_at(project: Project, line: str | None, after_s: float) -> tuple[float, 
 
 
 @pytest.mark.cluster
-@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize(
+    "moment",
+    ["standup", "load", *(pytest.param(one, marks=pytest.mark.thorough) for one in ("collection", "teardown"))],
+)
 def test_a_session_that_is_killed_leaves_nothing_behind(project: Project, cluster: Cluster, moment: str) -> None:
     line, (soonest, latest) = MOMENTS[moment]
     when, said = kill_at(project, line, random.uniform(soonest, latest))

@@ -218,3 +218,6 @@ def test_a_job_may_fail_as_often_as_it_allows() -> None:
     assert "BackoffLimitExceeded" in trouble.why
     assert "exit code 4" in trouble.why
     assert trouble.crashed == ("engine", False)
+    # What its pod says may come a moment later.
+    ((_, early),) = job_look("download", _lists(Job=[job])).troubles
+    assert early.patience_s > trouble.patience_s

@@ -83,8 +83,8 @@ def test_a_table_that_is_none_ends_the_run_before_it_starts(
 
 def test_an_objective_on_a_cost_that_nobody_can_know_is_refused_before_the_load(timed: pytest.Pytester) -> None:
     done = run(timed, "--llmd-slo=cost<=0.1")
-    assert done.ret == pytest.ExitCode.INTERRUPTED
-    done.stdout.fnmatch_lines(["*--llmd-slo: objective 'cost <= 0.1': nobody knows how many GPUs *accelerator.gpus*"])
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["*--llmd-slo: objective 'cost <= 0.1': nobody knows how many GPUs *accelerator.gpus*"])
     done.stdout.no_fnmatch_line("*standing up*")
 
 

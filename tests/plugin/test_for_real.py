@@ -33,7 +33,7 @@ storage:
 
 
 @pytest.mark.harness
-@pytest.mark.parametrize("tokenizer", ["TOKENIZER", "MODEL"])
+@pytest.mark.parametrize("tokenizer", ["TOKENIZER", pytest.param("MODEL", marks=pytest.mark.thorough)])
 def test_a_profile_of_llm_d_benchmark_runs_as_it_is(project: pytest.Pytester, tokenizer: str) -> None:
     (project.path / "mine.yaml.in").write_text(PROFILE.replace("CURRENT_TOKENIZER", f"CURRENT_{tokenizer}"))
     done = project.runpytest_subprocess(

@@ -65,8 +65,8 @@ def test_the_load_program_of_the_page_runs_as_it_stands_there(installed: pytest.
 
 def test_what_the_profile_of_the_page_has_no_key_for_is_told(installed: pytest.Pytester) -> None:
     done = installed.runpytest_subprocess("--scenario=local", "--llmd-harness=my-load", "--llmd-overrides=request=12")
-    assert done.ret != 0
-    done.stdout.fnmatch_lines(["*'request'*requests*"])
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    done.stderr.fnmatch_lines(["*'request'*requests*"])
 
 
 def test_a_harness_that_lacks_a_member_is_told_which() -> None:

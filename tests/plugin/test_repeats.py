@@ -104,7 +104,7 @@ def test_a_load_that_cannot_tell_is_run_again_until_it_can(loads: pytest.Pyteste
     assert any("98.3% sure" in note for note in said["notes"])
 
 
-@pytest.mark.parametrize("harness", ["live-load", "paced-load"])
+@pytest.mark.parametrize("harness", ["live-load", pytest.param("paced-load", marks=pytest.mark.thorough)])
 def test_a_doomed_load_is_given_up_and_what_it_measured_is_kept(loads: pytest.Pytester, harness: str) -> None:
     done = run(loads, "outside", "long", "--llmd-abort-doomed", harness=harness)
     assert done.ret == 1

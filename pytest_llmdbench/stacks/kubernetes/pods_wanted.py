@@ -99,7 +99,8 @@ def _failed(name: str, condition: Mapping[str, Any], states: _States) -> tuple[s
     for pod, state in reversed(born):
         if state.trouble:
             return pod["metadata"]["name"], Trouble("Failed", f"{why}; {state.trouble.why}", 0.0, state.trouble.crashed)
-    return name, Trouble("Failed", why)
+    # Jobs and pods are watched apart: that of the pod may be a moment behind.
+    return name, Trouble("Failed", why, SHORT_S)
 
 
 def _of_pods(states: _States) -> Iterator[tuple[str, Trouble]]:
