@@ -129,6 +129,7 @@ def assert_a_little_above(measured: Distribution, truth: dict[str, float], most:
     assert -0.001 <= median - truth["p50"] <= most
 
 
+@pytest.mark.thorough
 def test_a_fixed_number_of_requests_from_a_fixed_number_of_clients_is_counted_as_the_server_does(
     program: Guidellm, simulator: Simulator, tmp_path: Path
 ) -> None:

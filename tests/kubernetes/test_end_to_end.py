@@ -99,6 +99,7 @@ def test_a_kept_stack_is_used_again_without_a_second_standup_and_taken_down_when
     assert left(cluster) == []
 
 
+@pytest.mark.thorough
 def test_another_scenario_than_the_kept_one_does_not_get_its_stack(project: Project, cluster: Cluster) -> None:
     assert project.run("--scenario=sim", "--llmd-standup-only", "--llmd-keep-for=5m")[0] == 0
     status, output = project.run("--scenario=sim", "--llmd-reuse-stack", "--llmd-set=simulator.ttft=0.07")
