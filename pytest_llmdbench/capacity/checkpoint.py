@@ -32,8 +32,6 @@ _EXPERT: Final = re.compile(r"\.experts\.")
 #: Weights of fewer bits than these are quantized, and none has more.
 _PLAIN: Final = 15.5
 _MOST_BITS: Final = 17.0
-
-
 #: Files and formulas that differ by less agree: scales and zeros are stored in other ways than they are held.
 _AGREE: Final = 0.03
 #: Beyond these the files are those of another model.
@@ -120,7 +118,7 @@ def _headers(folder: Path, model: Model) -> _Stored | None:
     linear = experts = everything = 0.0
     fp8 = False
     for file in files:
-        header = _header(file)
+        header = _json(file, header=True)
         if header is None:
             return None
         for name, kind, size in _tensors(header):
@@ -148,18 +146,6 @@ def _files(folder: Path) -> list[Path]:
     return [one for one in found if not one.name.startswith(("adapter", "consolidated"))]
 
 
-def _header(file: Path) -> Mapping[str, Any] | None:
-    try:
-        if not file.is_file():
-            return None
-        with file.open("rb") as opened:
-            length = int.from_bytes(opened.read(8), "little")
-            data: Any = json.loads(opened.read(length)) if length <= MOST_BYTES else None
-    except (OSError, ValueError, RecursionError):
-        return None
-    return data if isinstance(data, dict) else None
-
-
 def _tensors(header: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
     """Name, type and bytes of each tensor; 4 bytes a number are loaded as 2."""
     for name, said in header.items():
@@ -173,12 +159,14 @@ def _tensors(header: Mapping[str, Any]) -> Iterator[tuple[str, str, float]]:
             yield name, kind, float(end - start) / (2 if large and "scale" not in name else 1)
 
 
-def _json(file: Path) -> Mapping[str, Any] | None:
+def _json(file: Path, *, header: bool = False) -> Mapping[str, Any] | None:
+    """The object that a file holds, or that the header of a file of tensors is; None where there is none to be read."""
     try:
         if not file.is_file():
             return None
         with file.open("rb") as opened:
-            raw = opened.read(MOST_BYTES + 1)
+            length = int.from_bytes(opened.read(8), "little") if header else MOST_BYTES + 1
+            raw = opened.read(min(length, MOST_BYTES + 1))
         data: Any = json.loads(raw) if len(raw) <= MOST_BYTES else None
     except (OSError, ValueError, RecursionError):
         return None

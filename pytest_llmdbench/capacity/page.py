@@ -131,7 +131,8 @@ def _trace(name: str, points: Sequence[Candidate], fast: Value, value: Value, ho
     kept = [one for one in points if math.isfinite(value(one)) and fast(one) > 0]
     return {
         "type": "scatter",
-        "name": html.escape(name),
+        # The legend takes its width from the chart beside it: a split has a line for each of its engines.
+        "name": html.escape(name).replace(" prefill, ", " prefill,<br>"),
         "x": [round(fast(one) * 1e3, 3) for one in kept],
         "y": [round(value(one), 4) for one in kept],
         "text": [html.escape(f"{one.deployment}, {one.concurrency} at once") for one in kept],

@@ -241,7 +241,7 @@ def test_the_page_draws_splits_and_the_memory_of_both_kinds(capsys: pytest.Captu
     memory, *rest = json.JSONDecoder().raw_decode(text)[0]
     assert {"1 x H100-SXM-80GB", "8 x H100-SXM-80GB, tp8"} <= set(memory["data"][0]["x"])
     names = [trace["name"] for trace in rest[-1]["data"]]
-    assert "P/D: 1 x H100-SXM-80GB prefill, 8 x H100-SXM-80GB, tp8 decode" in names
+    assert "P/D: 1 x H100-SXM-80GB prefill,<br>8 x H100-SXM-80GB, tp8 decode" in names
 
 
 def test_the_order_that_is_asked_for_holds_for_splits_too() -> None:
